@@ -1,0 +1,149 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/read.h"
+#include "observe/log.h"
+#include "server/service.h"
+
+namespace pasvgate::cli {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+std::optional<std::string> variable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+std::expected<std::string, std::string> read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::unexpected(path + ": can't be opened");
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (file.bad()) return std::unexpected(path + ": can't be read");
+  return text;
+}
+
+Lines describe_all(const config::Issues& issues, const std::string& file) {
+  Lines lines;
+  for (const auto& issue : issues) lines.push_back(config::describe(issue, file));
+  return lines;
+}
+
+/// The configuration of a run: a file if there is one, then the environment, then the flags.
+std::expected<config::Config, Lines> load(const std::string& path, const config::Flags& flags) {
+  const auto all_flags = config::with_environment(flags, variable);
+  if (path.empty()) {
+    auto config = config::apply_flags({}, all_flags);
+    if (!config) return std::unexpected(describe_all(config.error(), path));
+    return *config;
+  }
+  const auto text = read_file(path);
+  if (!text) return std::unexpected(Lines{text.error()});
+  auto config = config::read_json(*text, all_flags);
+  if (!config) return std::unexpected(describe_all(config.error(), path));
+  return *config;
+}
+
+void print(const Lines& lines) {
+  for (const auto& line : lines) std::cerr << line << '\n';
+}
+
+int run(const std::string& path, const config::Flags& flags) {
+  const auto read = [path, flags] { return load(path, flags); };
+  auto config = read();
+  if (!config) {
+    print(config.error());
+    return 1;
+  }
+  observe::open_log(config->log);
+  server::Service service(std::move(*config), read);
+  if (const auto started = service.start(); !started) {
+    print(started.error());
+    return 1;
+  }
+  service.run();
+  return 0;
+}
+
+int check(const std::string& path) {
+  // The file alone: the environment of whoever checks it is not the gateway's.
+  const auto text = read_file(path);
+  if (!text) {
+    print({text.error()});
+    return 1;
+  }
+  if (const auto config = config::read_json(*text); !config) {
+    print(describe_all(config.error(), path));
+    return 1;
+  }
+  std::cout << path << ": ok\n";
+  return 0;
+}
+
+void add_run_flags(CLI::App& command, std::string& path, config::Flags& flags) {
+  command.add_option("CONFIG", path, "Configuration file (JSON, comments allowed)");
+  command.add_option("--listen", flags.listen, "Public control address, as 0.0.0.0:21 or [::]:21; may be repeated");
+  command.add_option("--backend", flags.backend,
+                     "FTP server, as 192.168.1.10:21 or a name; may be repeated, tried in order");
+  command.add_option("--advertise", flags.advertise,
+                     "Address or DNS name that clients are told (default: the one they dialled); once a family");
+  command.add_option("--passive-ports", flags.passive_ports, "Public passive ports to listen on, as 50000-50099");
+  command.add_option("--passive-ports-advertise", flags.passive_ports_advertise,
+                     "What clients are told instead, when a NAT or NodePort maps the ports; same size");
+  command.add_option("--data-source", flags.data_source,
+                     "Whose data connections are taken: exact (the client's address), /24, /24,/64, any");
+  command.add_option("--admin", flags.admin, "Address of metrics and health, or off (default 127.0.0.1:9121)");
+  command.add_option("--workers", flags.workers, "Threads; 0 is one for each core");
+  command.add_option("--log-format", flags.log_format, "text or json");
+  command.add_option("--log-level", flags.log_level, "debug, info, warn or error");
+  command.footer(
+      "Each flag is also an environment variable: PASVGATE_LISTEN, PASVGATE_BACKEND and so on.\n"
+      "A flag wins over the environment, the environment over the file.");
+}
+
+int dispatch(int argc, char** argv) {
+  CLI::App app{"pasvgate: a NAT-aware FTP gateway"};
+  app.set_version_flag("--version", "pasvgate " PASVGATE_VERSION);
+  app.require_subcommand(1);
+  std::string run_path;
+  std::string check_path;
+  config::Flags flags;
+  auto* run_command = app.add_subcommand("run", "Run the gateway in the foreground");
+  add_run_flags(*run_command, run_path, flags);
+  auto* check_command = app.add_subcommand("check", "Show every error of a configuration file");
+  check_command->add_option("CONFIG", check_path, "Configuration file")->required();
+  auto* schema_command = app.add_subcommand("schema", "Print the JSON schema of the configuration file");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (run_command->parsed()) return run(run_path, flags);
+  if (check_command->parsed()) return check(check_path);
+  if (schema_command->parsed()) std::cout << config::schema() << '\n';
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return dispatch(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "pasvgate: " << error.what() << '\n';
+    return 1;
+  }
+}
+
+}  // namespace pasvgate::cli

@@ -1,0 +1,139 @@
+#include "config/check.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/issue.h"
+
+namespace pasvgate::config {
+
+bool is_inside(std::string_view where, std::string_view pointer) {
+  return where.starts_with(pointer) && (where.size() == pointer.size() || where[pointer.size()] == '/');
+}
+
+namespace {
+
+/// Whether one socket on each can't both have the same port.
+bool same_or_all(const ftp::Address& one, const ftp::Address& other) {
+  return one.family() == other.family() && (one == other || one.is_unspecified() || other.is_unspecified());
+}
+
+std::string ports(std::size_t count) { return std::to_string(count) + (count == 1 ? " port" : " ports"); }
+
+class Check {
+ public:
+  Check(const Config& config, Issues& issues) : config_(config), told_(issues), issues_(issues) {}
+
+  void all() {
+    something_to_do();
+    for (std::size_t i = 0; i < config_.listeners.size(); ++i) listener(i);
+    for (const auto& [name, backend] : config_.backends) trust(name, backend);
+    advertised_ports();
+    admin();
+  }
+
+ private:
+  /// Whether the value at `pointer`, one inside it, or one around it is wrong already.
+  [[nodiscard]] bool is_told(std::string_view pointer) const {
+    return std::ranges::any_of(
+        told_, [&](const Issue& issue) { return is_inside(issue.where, pointer) || is_inside(pointer, issue.where); });
+  }
+
+  void fail(std::string pointer, std::string message) {
+    if (!is_told(pointer)) issues_.push_back({std::move(pointer), std::move(message)});
+  }
+
+  void something_to_do() {
+    if (config_.listeners.empty()) {
+      fail("/listeners", R"(no listener; at least one is needed, as in [{"address": "0.0.0.0:21"}])");
+    }
+    if (config_.backends.empty()) {
+      fail("/backends", R"(no backend; at least one is needed, as in {"default": {"servers": ["192.168.1.10:21"]}})");
+    }
+  }
+
+  void listener(std::size_t index) {
+    const Listener& listener = config_.listeners[index];
+    const std::string pointer = "/listeners/" + std::to_string(index);
+    backend_exists(pointer + "/backend", listener.backend);
+    if (is_told(pointer + "/address")) return;
+    const auto& pool = config_.passive_ports.listen;
+    if (pool.contains(listener.address.port) && !is_told("/passive_ports/listen")) {
+      fail(pointer + "/address", "port " + std::to_string(listener.address.port) + " is inside passive_ports.listen " +
+                                     in_quotes(pool.text()) + "; write a port outside it");
+    }
+    for (std::size_t earlier = 0; earlier < index; ++earlier) differ(earlier, index);
+  }
+
+  void backend_exists(const std::string& pointer, const std::string& name) {
+    // Without any backend there is one message already, and it is another.
+    if (config_.backends.empty() || config_.backends.contains(name)) return;
+    std::vector<std::string_view> known;
+    known.reserve(config_.backends.size());
+    for (const auto& [each, backend] : config_.backends) known.emplace_back(each);
+    fail(pointer, with_nearest(in_quotes(name) + " is no backend", name, known));
+  }
+
+  void differ(std::size_t earlier, std::size_t later) {
+    const Listener& one = config_.listeners[earlier];
+    const Listener& other = config_.listeners[later];
+    const std::string first = "/listeners/" + std::to_string(earlier);
+    const std::string pointer = "/listeners/" + std::to_string(later);
+    if (one.name == other.name) {
+      fail(pointer + "/name", in_quotes(other.name) + " is the name of " + first + " too; write another");
+    }
+    // Port 0 is another port each time.
+    if (one.address == other.address && one.address.port != 0) {
+      fail(pointer + "/address",
+           in_quotes(other.address.text()) + " is the address of " + first + " too; write another");
+    }
+  }
+
+  void trust(const std::string& name, const Backend& backend) {
+    const std::string pointer = "/backends/" + pointer_step(name);
+    if (backend.data_address != DataAddress::Trust || !backend.trusted_data.empty()) return;
+    fail(pointer + "/trusted_data",
+         R"(empty, but data_address is "trust"; write the networks to trust, as in ["10.0.0.0/8"])");
+  }
+
+  void advertised_ports() {
+    const auto& listen = config_.passive_ports.listen;
+    const auto& advertise = config_.passive_ports.advertise;
+    if (!advertise || advertise->size() == listen.size() || is_told("/passive_ports/listen")) return;
+    fail("/passive_ports/advertise", in_quotes(advertise->text()) + " has " + ports(advertise->size()) +
+                                         ", but passive_ports.listen " + in_quotes(listen.text()) + " has " +
+                                         ports(listen.size()) + "; write as many");
+  }
+
+  void admin() {
+    const auto& address = config_.admin.address;
+    if (!address || address->port == 0) return;
+    const auto& pool = config_.passive_ports.listen;
+    for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
+      const ftp::Endpoint& listener = config_.listeners[i].address;
+      if (!same_or_all(listener.address, address->address)) continue;
+      if (listener.port == address->port) {
+        return fail("/admin/address", in_quotes(address->text()) + " is taken by /listeners/" + std::to_string(i) +
+                                          "; write another port");
+      }
+      if (pool.contains(address->port) && !is_told("/passive_ports/listen")) {
+        return fail("/admin/address", "port " + std::to_string(address->port) + " is inside passive_ports.listen " +
+                                          in_quotes(pool.text()) + "; write a port outside it");
+      }
+    }
+  }
+
+  const Config& config_;
+  const Issues told_;  // As they were before: what is found here hides nothing else.
+  Issues& issues_;
+};
+
+}  // namespace
+
+void check(const Config& config, Issues& issues) { Check(config, issues).all(); }
+
+std::string listener_name(std::size_t index) { return "listener" + std::to_string(index); }
+
+}  // namespace pasvgate::config

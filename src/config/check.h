@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "config/read.h"
+
+namespace pasvgate::config {
+
+/// Adds what only a whole configuration can get wrong, with JSON pointers as places. A value that `issues` already
+/// tells of is compared with nothing: one mistake, one message.
+void check(const Config& config, Issues& issues);
+
+/// Whether the JSON pointer `where` is `pointer` or leads to something inside it.
+bool is_inside(std::string_view where, std::string_view pointer);
+
+/// The name of a listener that was given none.
+std::string listener_name(std::size_t index);
+
+}  // namespace pasvgate::config

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "ftp/address.h"
+
+/// The whole configuration as plain values, already validated: whoever reads a Config checks nothing again.
+/// Every member is one key of conf/README.md with the same name and default.
+namespace pasvgate::config {
+
+using Milliseconds = std::chrono::milliseconds;
+
+/// A server to connect to: an address or a DNS name, and a port.
+struct HostPort {
+  std::string host;  ///< Without brackets; `address` is set when it is an address.
+  std::optional<ftp::Address> address;
+  std::uint16_t port = 21;
+  bool operator==(const HostPort&) const = default;
+};
+
+struct Listener {
+  std::string name;  ///< Metrics label; "listener0" and so on when not given.
+  ftp::Endpoint address;
+  std::string backend = "default";
+  bool operator==(const Listener&) const = default;
+};
+
+/// Where the backend's data connection goes (design §4).
+enum class DataAddress : std::uint8_t {
+  Control,  ///< To the backend's control address, whatever its 227 says.
+  Trust     ///< To the address in the reply, when it is inside `trusted_data`.
+};
+
+struct Backend {
+  std::vector<HostPort> servers;  ///< Tried in order until one connects.
+  DataAddress data_address = DataAddress::Control;
+  std::vector<ftp::Cidr> trusted_data;
+  bool allow_low_data_ports = false;  ///< Passive ports below 1024 in the backend's 227 (RFC 2577 §3).
+  bool operator==(const Backend&) const = default;
+};
+
+/// What a client is told: fixed addresses (at most one a family) or a DNS name.
+struct Advertised {
+  std::optional<ftp::Address> v4;
+  std::optional<ftp::Address> v6;
+  std::string name;  ///< Empty, or a DNS name that is resolved again every `resolve_interval`.
+  bool operator==(const Advertised&) const = default;
+  [[nodiscard]] bool is_set() const { return v4 || v6 || !name.empty(); }
+};
+
+struct AdvertiseRule {
+  std::vector<ftp::Cidr> clients;
+  Advertised to;
+  bool operator==(const AdvertiseRule&) const = default;
+};
+
+struct Advertise {
+  Advertised address;                ///< Unset: what the client dialled.
+  std::vector<AdvertiseRule> rules;  ///< The first whose `clients` hold the client wins over `address`.
+  Milliseconds resolve_interval{30'000};
+  bool operator==(const Advertise&) const = default;
+};
+
+/// How a data connection's source is compared with the client's address (design §5).
+struct DataSource {
+  enum class Match : std::uint8_t { Exact, Prefix, Any } match = Match::Exact;
+  std::uint8_t v4_bits = 32;  ///< For Prefix.
+  std::uint8_t v6_bits = 128;
+  bool operator==(const DataSource&) const = default;
+};
+
+struct PassivePorts {
+  ftp::PortRange listen{50000, 50099};
+  std::optional<ftp::PortRange> advertise;  ///< Same size as `listen`; port i of one is port i of the other.
+  DataSource data_source;
+  Milliseconds lease_timeout{60'000};
+  Milliseconds lease_wait{2'000};
+  bool operator==(const PassivePorts&) const = default;
+};
+
+struct Limits {
+  std::size_t line_bytes = 8192;
+  std::size_t pipelined_commands = 64;  ///< Beyond it the gateway stops reading, nothing is lost.
+  std::size_t sessions = 10'000;
+  std::size_t leases_per_client = 64;
+  bool operator==(const Limits&) const = default;
+};
+
+struct Timeouts {
+  Milliseconds greeting{30'000};        ///< Backend's 220.
+  Milliseconds login{60'000};           ///< From the 220 to a successful login.
+  Milliseconds idle{600'000};           ///< No command and no transfer.
+  Milliseconds reply{3'600'000};        ///< Backend's answer to a command (E21: a SITE may run for long).
+  Milliseconds backend_connect{5'000};  ///< One server.
+  Milliseconds data_connect{30'000};    ///< Gateway to the backend's data port.
+  Milliseconds data_stall{300'000};     ///< A transfer that moves no byte.
+  Milliseconds transfer_reply{60'000};  ///< Backend's final reply after the data connection ended.
+  Milliseconds abort{5'000};            ///< Backend's answers to ABOR.
+  bool operator==(const Timeouts&) const = default;
+};
+
+struct Admin {
+  std::optional<ftp::Endpoint> address{ftp::Endpoint{ftp::Address::v4({127, 0, 0, 1}), 9121}};  ///< "off": none.
+  bool operator==(const Admin&) const = default;
+};
+
+enum class LogFormat : std::uint8_t { Text, Json };
+enum class LogLevel : std::uint8_t { Debug, Info, Warn, Error };
+
+struct Log {
+  LogFormat format = LogFormat::Text;
+  LogLevel level = LogLevel::Info;
+  bool operator==(const Log&) const = default;
+};
+
+struct Config {
+  unsigned workers = 0;  ///< 0: one for each core that affinity and the cgroup's quota leave.
+  std::vector<Listener> listeners;
+  std::map<std::string, Backend> backends;
+  Advertise advertise;
+  PassivePorts passive_ports;
+  Limits limits;
+  Timeouts timeouts;
+  Milliseconds drain_timeout{30'000};
+  Admin admin;
+  Log log;
+  bool operator==(const Config&) const = default;
+};
+
+}  // namespace pasvgate::config

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "config/read.h"
+
+namespace pasvgate::config {
+
+/// What the text of a file says, on top of the defaults, value by value. What only a whole configuration can get wrong
+/// is for `check`. Nothing when the text isn't JSON.
+std::optional<Config> read_document(std::string_view text, Issues& issues);
+
+}  // namespace pasvgate::config

@@ -1,0 +1,190 @@
+#include "config/keys.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "config/issue.h"
+#include "config/read.h"
+
+namespace pasvgate::config {
+namespace {
+
+constexpr std::uint64_t kSecond = 1'000;
+constexpr std::uint64_t kYear = 365ULL * 24 * 3600 * kSecond;
+
+}  // namespace
+
+const std::vector<KeyRow>& key_rows() {
+  using enum Kind;
+  static const std::vector<KeyRow> rows{
+      {"/workers", Integer, "0",
+       "Threads that carry sessions; 0 is one for each core that affinity and cgroup quota leave.", 0, 1024},
+      {"/listeners", Objects, "", "The public control addresses."},
+      {"/listeners/*/name", Name, R"("listener0")",
+       "What metrics and logs call the listener; by default \"listener\" and its place in the list."},
+      {"/listeners/*/address", Endpoint, "",
+       "Address and port that clients connect to; port 0 lets the kernel choose."},
+      {"/listeners/*/backend", Name, R"("default")", "The backend that sessions of this listener go to."},
+      {"/backends", NamedObjects, "", "The FTP servers, by a name of your choice."},
+      {"/backends/*/servers", Servers, "",
+       "Addresses or DNS names, tried in order until one connects; the port is 21 if not given."},
+      {"/backends/*/data_address",
+       Choice,
+       R"("control")",
+       "Where the backend's data connections go: to its control address, or to the one in its reply.",
+       0,
+       0,
+       {"control", "trust"}},
+      {"/backends/*/trusted_data", Networks, "[]", "Networks that an address in the reply must be in, for \"trust\"."},
+      {"/backends/*/allow_low_data_ports", Boolean, "false", "Whether the backend's passive ports may be below 1024."},
+      {"/advertise/address", Advertised, "null",
+       "What clients are told: an address, one of each family, or a DNS name; by default the address that they "
+       "dialled."},
+      {"/advertise/rules", Objects, "[]", "Other addresses for clients of some networks; the first that matches wins."},
+      {"/advertise/rules/*/clients", Networks, "", "The client networks of this rule."},
+      {"/advertise/rules/*/address", Advertised, "", "What these clients are told."},
+      {"/advertise/resolve_interval", Duration, R"("30s")", "How often an advertised DNS name is resolved again.",
+       kSecond, kYear},
+      {"/passive_ports/listen", PortRange, R"("50000-50099")", "The public passive ports that the gateway binds."},
+      {"/passive_ports/advertise", PortRange, "null",
+       "The ports that clients are told when a NAT or NodePort maps them; same size as listen."},
+      {"/passive_ports/data_source", DataSource, R"("exact")",
+       "How the source of a data connection must match the client: \"exact\", \"any\", or a prefix length."},
+      {"/passive_ports/lease_timeout", Duration, R"("60s")",
+       "How long an advertised port waits for its data connection.", 1, kYear},
+      {"/passive_ports/lease_wait", Duration, R"("2s")", "How long a PASV waits for a free port before it gets 425.", 0,
+       kYear},
+      {"/limits/line_bytes", Integer, "8192", "The longest line of the control channel, in bytes.", 512, 65'536},
+      {"/limits/pipelined_commands", Integer, "64", "Commands of a session that wait before the gateway stops reading.",
+       1, 65'536},
+      {"/limits/sessions", Integer, "10000", "Sessions at one time.", 1, 1'000'000},
+      {"/limits/leases_per_client", Integer, "64", "Passive ports that one client address may hold at one time.", 1,
+       65'535},
+      {"/timeouts/greeting", Duration, R"("30s")", "How long the backend may take to send its 220.", 1, kYear},
+      {"/timeouts/login", Duration, R"("60s")", "How long a client may take from the 220 to a successful login.", 1,
+       kYear},
+      {"/timeouts/idle", Duration, R"("10m")", "How long a session may last without a command or a transfer.", 1,
+       kYear},
+      {"/timeouts/reply", Duration, R"("1h")", "How long the backend may take to answer a command.", 1, kYear},
+      {"/timeouts/backend_connect", Duration, R"("5s")", "How long connecting to one server may take.", 1, kYear},
+      {"/timeouts/data_connect", Duration, R"("30s")", "How long connecting to the backend's data port may take.", 1,
+       kYear},
+      {"/timeouts/data_stall", Duration, R"("5m")", "How long a transfer may move no byte.", 1, kYear},
+      {"/timeouts/transfer_reply", Duration, R"("60s")",
+       "How long the backend may take to send its final reply after the data connection ended.", 1, kYear},
+      {"/timeouts/abort", Duration, R"("5s")", "How long the backend may take to answer ABOR.", 1, kYear},
+      {"/drain_timeout", Duration, R"("30s")", "How long transfers may go on after SIGTERM.", 0, kYear},
+      {"/admin/address", EndpointOrOff, R"("127.0.0.1:9121")", "Where metrics and health are served, or \"off\"."},
+      {"/log/format", Choice, R"("text")", "Text for people or JSON lines for machines.", 0, 0, {"text", "json"}},
+      {"/log/level",
+       Choice,
+       R"("info")",
+       "The least important lines that are written.",
+       0,
+       0,
+       {"debug", "info", "warn", "error"}},
+  };
+  return rows;
+}
+
+const KeyRow& key_row(std::string_view pointer) {
+  const auto& rows = key_rows();
+  const auto row = std::ranges::find(rows, pointer, &KeyRow::pointer);
+  assert(row != rows.end());
+  return *row;
+}
+
+std::vector<std::string_view> names_below(std::string_view pattern) {
+  std::vector<std::string_view> names;
+  for (const KeyRow& row : key_rows()) {
+    if (!row.pointer.starts_with(pattern) || row.pointer.substr(pattern.size(), 1) != "/") continue;
+    const std::string_view rest = row.pointer.substr(pattern.size() + 1);
+    const std::string_view name = rest.substr(0, rest.find('/'));
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+std::string_view type_name(Kind kind) {
+  switch (kind) {
+    case Kind::Integer:
+      return "integer";
+    case Kind::Boolean:
+      return "boolean";
+    case Kind::Duration:
+      return "duration";
+    case Kind::Choice:
+      return "choice";
+    case Kind::Name:
+      return "name";
+    case Kind::Endpoint:
+      return "endpoint";
+    case Kind::EndpointOrOff:
+      return "endpoint or \"off\"";
+    case Kind::Servers:
+      return "list of servers";
+    case Kind::Networks:
+      return "list of networks";
+    case Kind::Advertised:
+      return "addresses or name";
+    case Kind::PortRange:
+      return "port range";
+    case Kind::DataSource:
+      return "data source";
+    case Kind::Objects:
+      return "list of objects";
+    case Kind::NamedObjects:
+      return "objects by name";
+  }
+  std::unreachable();
+}
+
+std::string allowed(const KeyRow& row) {
+  switch (row.kind) {
+    case Kind::Integer:
+      return "a whole number from " + std::to_string(row.low) + " to " + std::to_string(row.high);
+    case Kind::Boolean:
+      return "true or false";
+    case Kind::Duration:
+      return "a time from " + write_duration(Milliseconds(row.low)) + " to " + write_duration(Milliseconds(row.high)) +
+             R"(, as in "500ms", "30s", "5m" or "1h")";
+    case Kind::Choice:
+      return quoted_list(row.choices, "or");
+    case Kind::Name:
+      return R"(1 to 64 letters, digits, ".", "-" and "_")";
+    case Kind::Endpoint:
+      return R"(ADDRESS:PORT, as in "0.0.0.0:21" or "[::]:21")";
+    case Kind::EndpointOrOff:
+      return R"(ADDRESS:PORT, as in "127.0.0.1:9121", or "off")";
+    case Kind::Servers:
+      return R"(a list of addresses or DNS names, as in ["192.168.1.10:21", "ftp.internal"])";
+    case Kind::Networks:
+      return R"(a list of networks, as in ["10.0.0.0/8", "2001:db8::/32"])";
+    case Kind::Advertised:
+      return R"(an address, one of each family in a list, or a DNS name, as in "203.0.113.10")";
+    case Kind::PortRange:
+      return R"(LOW-HIGH with ports from 1 to 65535, as in "50000-50099")";
+    case Kind::DataSource:
+      return R"("exact", "any", a prefix length as "/24", or one a family as "/24,/64")";
+    case Kind::Objects:
+      return "a list of objects";
+    case Kind::NamedObjects:
+      return "an object of objects by name";
+  }
+  std::unreachable();
+}
+
+const std::vector<Key>& keys() {
+  static const std::vector<Key> all = [] {
+    std::vector<Key> made;
+    for (const KeyRow& row : key_rows()) {
+      made.push_back({std::string(row.pointer), std::string(type_name(row.kind)), std::string(row.fallback),
+                      std::string(row.description)});
+    }
+    return made;
+  }();
+  return all;
+}
+
+}  // namespace pasvgate::config

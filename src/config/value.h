@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/config.h"
+#include "config/keys.h"
+#include "config/read.h"
+
+namespace pasvgate::config {
+
+/// One value as it was found, with its key's row. Lives for one call of read_value.
+struct Value {
+  const nlohmann::json& found;
+  const KeyRow& row;
+  std::string where;
+  Issues& issues;
+
+  void fail(std::string message) const { issues.push_back({where, std::move(message)}); }
+  /// `"abc" is no duration; write a time from …`
+  void fail_type(std::string_view noun) const;
+  /// The value as text, or nothing and an issue.
+  [[nodiscard]] const std::string* text(std::string_view noun) const;
+  /// One element of a list. Elements of a flag stay at the flag's name.
+  [[nodiscard]] Value element(std::size_t index) const;
+};
+
+// Each stores the value, or leaves `into` as it is and adds the issue.
+void read_value(const Value& value, unsigned& into);
+void read_value(const Value& value, std::size_t& into);
+void read_value(const Value& value, bool& into);
+void read_value(const Value& value, Milliseconds& into);
+void read_value(const Value& value, std::string& into);
+void read_value(const Value& value, DataAddress& into);
+void read_value(const Value& value, LogFormat& into);
+void read_value(const Value& value, LogLevel& into);
+void read_value(const Value& value, ftp::Endpoint& into);
+void read_value(const Value& value, std::optional<ftp::Endpoint>& into);
+void read_value(const Value& value, ftp::PortRange& into);
+void read_value(const Value& value, std::optional<ftp::PortRange>& into);
+void read_value(const Value& value, DataSource& into);
+void read_value(const Value& value, std::vector<ftp::Cidr>& into);
+void read_value(const Value& value, std::vector<HostPort>& into);
+void read_value(const Value& value, Advertised& into);
+
+/// A name of a listener or backend: a metrics label, so its letters are few.
+bool is_name(std::string_view text);
+
+/// A DNS name by its form: labels of letters, digits and inner hyphens, the last one not a number, as an address is
+/// none.
+bool is_dns_name(std::string_view text);
+
+}  // namespace pasvgate::config

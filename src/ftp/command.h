@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace pasvgate::ftp {
+
+/// The verbs that the gateway knows by name; everything else is Other and is relayed. XPWD-style aliases are Other
+/// verbs of their own: only verbs that some layer decides on need a name.
+// clang-format off: a line each would push all else off the screen
+enum class Verb : std::uint8_t {
+  Abor, Acct, Allo, Algs, Appe, Auth, Ccc, Cdup, Clnt, Cpsv, Cwd, Dele, Eprt, Epsv, Esta, Estp, Feat, Help, Host, Lang,
+  List, Lprt, Lpsv, Mdtm, Mfmt, Mkd, Mlsd, Mlst, Mode, Nlst, Noop, Opts, Pass, Pasv, Pbsz, Port, Prot, Pwd, Quit, Rein,
+  Rest, Retr, Rmd, Rnfr, Rnto, Site, Size, Smnt, Spsv, Sscn, Stat, Stor, Stou, Stru, Syst, Type, User,
+  Other,
+};
+// clang-format on
+
+/// Which way the payload of a transfer command goes.
+enum class Direction : std::uint8_t { Download, Upload };
+
+/// A client's command: verb in upper case, argument byte for byte as sent (leading blank cut once).
+struct Command {
+  Verb verb = Verb::Other;
+  std::string_view name;      ///< As the client wrote it, e.g. "retr" or "XCUP".
+  std::string_view argument;  ///< All behind the one blank after the verb, trailing blanks included (G13).
+
+  /// Never fails: what isn't a known verb is Other. Leading blanks and tabs are skipped (G12). P@SW is PASV (D19).
+  /// Views point into `line`.
+  static Command parse(std::string_view line);
+
+  /// RETR, LIST, NLST, MLSD download; STOR, STOU, APPE upload; others move no data.
+  [[nodiscard]] bool is_transfer() const;
+  /// Only for transfer commands; Download for others.
+  [[nodiscard]] Direction direction() const;
+  /// The command for a log: escaped, and without the argument of PASS and ACCT (and of Other verbs whose name starts
+  /// with PASS, however misspelt), so that no secret can get there.
+  [[nodiscard]] std::string masked() const;
+};
+
+/// "RETR", "OTHER": the label of a verb in metrics and logs.
+std::string_view verb_name(Verb verb);
+
+}  // namespace pasvgate::ftp

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "ftp/address.h"
+#include "gateway/note.h"
+
+/// What a session wants done, in order. The driver in `server` has one function an action and decides nothing.
+namespace pasvgate::gateway {
+
+struct ConnectBackend {};
+struct ToClient {
+  std::string text;  ///< Whole lines with CRLF.
+};
+struct ToBackend {
+  std::string text;    ///< Whole lines with CRLF.
+  bool synch = false;  ///< Precede by Telnet IP and Synch (urgent), as the client did.
+};
+
+/// Lease a public port. Answered by LeaseGranted or LeaseRefused, maybe later. There is never a second one open.
+struct TakeLease {};
+/// Give the lease (or the request for one) back; nothing happens if there is none.
+struct DropLease {};
+/// Connect to the backend's data port and relay between it and the accepted data connection of the client.
+struct OpenBackendData {
+  std::optional<ftp::Address> address;  ///< None: the backend's control peer.
+  std::uint16_t port;
+};
+/// Close what is left of the data connection: with FIN on both legs, or with a reset on both.
+struct CloseData {};
+struct ResetData {};
+
+/// Reading from a control connection stops and goes on; used for bounded queues and held replies.
+struct PauseClient {};
+struct ResumeClient {};
+struct PauseBackend {};
+struct ResumeBackend {};
+
+/// Replaces the session's one timer.
+struct SetTimer {
+  std::chrono::milliseconds delay;
+};
+struct StopTimer {};
+
+/// This backend has no EPSV: later sessions begin with PASV.
+struct RememberNoEpsv {};
+/// Send what is queued for the client, then close everything. Nothing follows.
+struct End {
+  EndReason reason;
+};
+
+using Action = std::variant<ConnectBackend, ToClient, ToBackend, TakeLease, DropLease, OpenBackendData, CloseData,
+                            ResetData, PauseClient, ResumeClient, PauseBackend, ResumeBackend, SetTimer, StopTimer,
+                            RememberNoEpsv, Note, End>;
+
+}  // namespace pasvgate::gateway

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <variant>
+
+#include "ftp/address.h"
+#include "ftp/command.h"
+#include "ftp/line.h"
+#include "gateway/note.h"
+
+/// What happens to a session. Views need to live only while Session::handle runs.
+namespace pasvgate::gateway {
+
+/// A line from the client's control connection, as ftp::LineFramer cut it.
+struct ClientLine {
+  std::string_view text;
+  ftp::LineFault fault = ftp::LineFault::None;
+  bool interrupt = false;  ///< Came with a Telnet interrupt (ABOR's Synch).
+};
+enum class Closing : std::uint8_t { Orderly, Reset };
+struct ClientClosed {
+  Closing how;
+};
+
+/// The control connection to a server stands.
+struct BackendConnected {
+  ftp::Family family;
+};
+/// No server of the backend could be reached.
+struct BackendUnreachable {};
+struct BackendLine {
+  std::string_view text;
+  ftp::LineFault fault = ftp::LineFault::None;
+};
+struct BackendClosed {};
+
+/// Answers to TakeLease.
+struct LeaseGranted {
+  std::uint16_t port;                   ///< The advertised port.
+  std::optional<ftp::Address> address;  ///< The advertised IPv4 address; none if this client has only IPv6 ones.
+};
+struct LeaseRefused {
+  LeaseFailure why;
+};
+/// The lease ended before a data connection came.
+struct LeaseExpired {};
+
+/// The client's data connection is there; the lease has ended.
+struct DataAccepted {};
+/// The backend's data port couldn't be reached; the client's leg has been reset.
+struct DataUnreachable {};
+/// One direction ended in order: its end was read, and the other side has acknowledged every byte and the FIN.
+struct DataEnded {
+  ftp::Direction direction;
+  std::uint64_t bytes;
+};
+/// A leg broke or stalled; both legs have been reset.
+struct DataBroken {
+  Leg leg;
+  bool stalled;
+  std::uint64_t downloaded;
+  std::uint64_t uploaded;
+};
+
+/// The time of the last SetTimer has passed.
+struct TimerFired {};
+/// The process is to end: finish what runs, then close.
+struct Drain {};
+
+using Event = std::variant<ClientLine, ClientClosed, BackendConnected, BackendUnreachable, BackendLine, BackendClosed,
+                           LeaseGranted, LeaseRefused, LeaseExpired, DataAccepted, DataUnreachable, DataEnded,
+                           DataBroken, TimerFired, Drain>;
+
+}  // namespace pasvgate::gateway

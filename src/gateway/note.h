@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "ftp/address.h"
+#include "ftp/command.h"
+
+/// What the core has to tell people: the driver hands notes to `observe`, which logs and counts them. Nothing here
+/// holds a password.
+namespace pasvgate::gateway {
+
+enum class Leg : std::uint8_t { Client, Backend };
+std::string_view leg_name(Leg leg);  ///< "client", "backend"
+
+/// A command got its final reply.
+struct CommandNote {
+  ftp::Verb verb;
+  int code;
+};
+/// A login was answered.
+struct LoginNote {
+  std::string user;  ///< Raw bytes from the client: escape before printing.
+  bool ok;
+};
+/// A 227 or 229 was rewritten.
+struct RewriteNote {
+  ftp::Verb verb;       ///< Pasv or Epsv: what the client asked.
+  std::string backend;  ///< What the backend said, raw.
+  std::string client;   ///< What the client was told.
+};
+/// A passive port was asked for and not got.
+enum class LeaseFailure : std::uint8_t { Exhausted, ClientLimit };
+struct LeaseNote {
+  LeaseFailure why;
+};
+/// A transfer ended, its final reply is on its way.
+struct TransferNote {
+  enum class Result : std::uint8_t { Ok, Refused, Aborted, Broken, Stalled };
+  ftp::Verb verb;
+  ftp::Direction direction;
+  std::string path;  ///< The command's argument, raw.
+  Result result;
+  std::uint64_t bytes;  ///< Moved in the transfer's direction.
+  int code;             ///< Told to the client; 0 when it was gone.
+};
+std::string_view result_name(TransferNote::Result result);  ///< "ok", "refused", "aborted", "broken", "stalled"
+
+/// Something a peer did that a person should know about.
+struct WarningNote {
+  std::string_view what;  ///< A fixed sentence of ours.
+  std::string detail;     ///< The peer's own text, raw; may be empty.
+};
+
+using Note = std::variant<CommandNote, LoginNote, RewriteNote, LeaseNote, TransferNote, WarningNote>;
+
+/// Why a session ended.
+enum class EndReason : std::uint8_t {
+  Quit,
+  ClientClosed,
+  ClientReset,
+  BackendClosed,
+  BackendUnreachable,
+  GreetingTimeout,
+  LoginTimeout,
+  IdleTimeout,
+  ReplyTimeout,
+  Drained,
+  Refused
+};
+std::string_view reason_name(EndReason reason);  ///< "quit", "client_closed", …
+
+}  // namespace pasvgate::gateway

@@ -1,0 +1,353 @@
+#include "gateway/session.h"
+
+#include <utility>
+
+#include "gateway/plan.h"
+
+// Events and commands; what comes back from the backend is in session_reply.cpp.
+namespace pasvgate::gateway {
+namespace {
+
+/// What FEAT must not promise through a gateway, and what it may.
+ftp::FeatPolicy feat_policy() {
+  return {.removed = {"AUTH", "PBSZ", "PROT", "CCC", "EPRT", "LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"},
+          .added = {"EPSV"}};
+}
+
+}  // namespace
+
+Session::Session(SessionOptions options) : options_(std::move(options)), feat_policy_(feat_policy()) {}
+
+void Session::begin(std::vector<Action>& out) {
+  out_ = &out;
+  send(ConnectBackend{});
+  out_ = nullptr;
+}
+
+void Session::handle(const Event& event, std::vector<Action>& out) {
+  if (ended_) return;
+  out_ = &out;
+  std::visit([this](const auto& one) { on(one); }, event);
+  if (!ended_) end_if_over();
+  if (!ended_) {
+    set_timer(std::holds_alternative<ClientLine>(event) || std::holds_alternative<BackendLine>(event));
+  }
+  out_ = nullptr;
+}
+
+void Session::on(const ClientLine& line) {
+  if (client_gone_) return;
+  if (line.fault == ftp::LineFault::None) {
+    const ftp::Command command = ftp::Command::parse(line.text);
+    if (command.name.empty()) return;  // G14: an empty line is no command
+    if (may_overtake(command)) {
+      if (command.verb == ftp::Verb::Abor) abort_transfer();
+      forward(command, line.text, line.interrupt);
+      return;
+    }
+  }
+  commands_.push_back({std::string(line.text), line.fault});
+  run_queued();
+  if (commands_.size() >= options_.limits.pipelined_commands && !client_paused_) {
+    client_paused_ = true;
+    send(PauseClient{});
+  }
+}
+
+// RFC 959 §4.1.3 lets ABOR, STAT and QUIT in while a transfer runs. Others keep their turn: most servers read nothing
+// then.
+bool Session::may_overtake(const ftp::Command& command) const {
+  const bool transferring = !replies_.empty() && replies_.front().transfer && !replies_.front().answered;
+  if (!transferring || aborting_) return false;
+  if (command.verb == ftp::Verb::Abor) return true;
+  return held_code_ == 0 && commands_.empty() && (command.verb == ftp::Verb::Stat || command.verb == ftp::Verb::Quit);
+}
+
+void Session::abort_transfer() {
+  aborting_ = true;
+  replies_.front().aborted = true;
+  // A server that writes into a full socket reads no ABOR, and some know none (G6): the end of the data connection
+  // tells.
+  if (data_.state() == DataChannel::State::Open) send(ResetData{});
+  if (data_.state() == DataChannel::State::Waiting) send(DropLease{});
+  if (data_.state() != DataChannel::State::None) data_.broken();
+  if (held_code_ != 0) settle_transfer();
+}
+
+void Session::run_queued() {
+  while (!ended_ && connected_ && !commands_.empty() && replies_.is_clear() && held_code_ == 0 &&
+         data_.state() != DataChannel::State::Leasing) {
+    const Queued queued = std::move(commands_.front());
+    commands_.pop_front();
+    run(queued);
+  }
+  if (client_paused_ && commands_.size() < options_.limits.pipelined_commands) {
+    client_paused_ = false;
+    send(ResumeClient{});
+  }
+}
+
+void Session::run(const Queued& queued) {
+  if (queued.fault == ftp::LineFault::TooLong) return reply(ftp::write_reply(500, "Line too long."));
+  if (queued.fault == ftp::LineFault::ForbiddenByte) {
+    return reply(ftp::write_reply(501, "A command holds no NUL and no CR."));
+  }
+  const ftp::Command command = ftp::Command::parse(queued.text);
+  if (const auto answer = own_answer(command)) {
+    const int code = (answer->at(0) - '0') * 100 + (answer->at(1) - '0') * 10 + (answer->at(2) - '0');
+    send(Note{CommandNote{command.verb, code}});
+    return reply(*answer);
+  }
+  if (command.verb == ftp::Verb::Pasv || command.verb == ftp::Verb::Epsv) return set_up_data(command);
+  forward(command, queued.text, false);
+}
+
+void Session::forward(const ftp::Command& command, std::string_view line, bool interrupt) {
+  if (command.verb == ftp::Verb::User) user_ = command.argument;
+  if (command.verb == ftp::Verb::Rein) discard_data();
+  replies_.push({.verb = command.verb,
+                 .argument = command.is_transfer() ? std::string(command.argument) : std::string{},
+                 .transfer = command.is_transfer()});
+  const auto start = line.find_first_not_of(" \t");
+  send(ToBackend{ftp::telnet_escaped(line.substr(start)) + "\r\n", interrupt && command.verb == ftp::Verb::Abor});
+}
+
+void Session::set_up_data(const ftp::Command& command) {
+  if (command.verb == ftp::Verb::Epsv) {
+    const auto argument = ftp::parse_epsv(command.argument);
+    if (const auto refusal = refused_epsv(argument, options_.client_family)) return reply(*refusal);
+    if (argument == ftp::EpsvArgument::All) {
+      epsv_only_ = true;
+      return reply(ftp::write_reply(200, "EPSV ALL ok."));
+    }
+  } else {
+    if (epsv_only_) return reply(ftp::write_reply(503, "Only EPSV after EPSV ALL."));
+    if (options_.client_family == ftp::Family::V6) {
+      return reply(ftp::write_reply(522, "A 227 can't hold an IPv6 address, use EPSV."));
+    }
+  }
+  discard_data();
+  data_.set_up(command.verb);
+  backend_fell_back_ = false;
+  const ftp::Verb verb = backend_verb(command.verb, backend_family_, options_.backend_lacks_epsv);
+  const bool as_sent = verb == ftp::Verb::Epsv && verb == command.verb && backend_family_ == options_.client_family;
+  ask_backend_port(verb, as_sent ? command.argument : std::string_view{});
+}
+
+void Session::ask_backend_port(ftp::Verb verb, std::string_view argument) {
+  backend_asked_ = verb;
+  backend_data_.reset();
+  backend_error_.reset();
+  backend_answer_.clear();
+  replies_.push({.verb = verb});
+  std::string line(ftp::verb_name(verb));
+  if (!argument.empty()) line.append(" ").append(argument);
+  send(ToBackend{line + "\r\n"});
+}
+
+/// Forgets the data channel, whatever became of it.
+void Session::discard_data() {
+  using enum DataChannel::State;
+  if (data_.state() == Leasing || data_.state() == Waiting) send(DropLease{});
+  if (data_.state() == Open) send(ResetData{});
+  data_.clear();
+}
+
+void Session::on(const ClientClosed& closed) {
+  client_gone_ = true;
+  commands_.remove_if([](const Queued& queued) { return queued.fault != ftp::LineFault::None; });
+  if (closed.how == Closing::Reset) end(EndReason::ClientReset);
+}
+
+void Session::on(const BackendConnected& connected) {
+  connected_ = true;
+  backend_family_ = connected.family;
+  replies_.push({.greeting = true});
+}
+
+void Session::on(const BackendUnreachable&) {
+  close_with(421, "Service not available, try again later.", EndReason::BackendUnreachable);
+}
+
+void Session::on(const BackendClosed&) {
+  backend_gone_ = true;
+  if (!payload_moves()) end_without_backend();
+}
+
+void Session::on(const LeaseGranted& lease) {
+  if (data_.state() != DataChannel::State::Leasing) return send(DropLease{});
+  std::string answer;
+  if (data_.asked() == ftp::Verb::Epsv) {
+    answer = ftp::write_229(lease.port);
+  } else if (lease.address) {
+    answer = ftp::write_227({*lease.address, lease.port});
+  } else {
+    warn("no IPv4 address to advertise to this client");
+    send(DropLease{});
+    data_.clear();
+    reply(ftp::write_reply(425, "Can't open data connection, use EPSV."));
+    return run_queued();
+  }
+  data_.leased();
+  send(Note{CommandNote{data_.asked(), data_.asked() == ftp::Verb::Epsv ? 229 : 227}});
+  send(Note{RewriteNote{data_.asked(), backend_answer_, answer.substr(0, answer.size() - 2)}});
+  reply(answer);
+  run_queued();
+}
+
+void Session::on(const LeaseRefused& refused) {
+  if (data_.state() != DataChannel::State::Leasing) return;
+  send(Note{LeaseNote{refused.why}});
+  data_.clear();
+  reply(ftp::write_reply(425, "Can't open data connection: no port is free, try again later."));
+  run_queued();
+}
+
+void Session::on(const LeaseExpired&) {
+  if (data_.state() != DataChannel::State::Waiting) return;
+  if (replies_.transfer() != nullptr) {
+    data_.broken();
+    settle_transfer();
+  } else {
+    data_.clear();
+  }
+}
+
+void Session::on(const DataAccepted&) {
+  if (data_.state() != DataChannel::State::Waiting) return send(ResetData{});
+  data_.accepted();
+  send(OpenBackendData{data_.address(), data_.port()});
+}
+
+void Session::on(const DataUnreachable&) {
+  if (data_.state() != DataChannel::State::Open) return;
+  warn("the backend's data port can't be reached");
+  data_.broken();
+  settle_transfer();
+}
+
+void Session::on(const DataEnded& end) {
+  if (data_.state() != DataChannel::State::Open) return;
+  data_.ended(end);
+  settle_transfer();
+}
+
+void Session::on(const DataBroken& how) {
+  if (data_.state() != DataChannel::State::Open) return;
+  data_.broken(how);
+  settle_transfer();
+}
+
+void Session::on(const Drain&) { draining_ = true; }
+
+void Session::on(const TimerFired&) {
+  switch (waiting_) {
+    case Wait::Greeting:
+      return close_with(421, "Service not available, try again later.", EndReason::GreetingTimeout);
+    case Wait::Login:
+      return close_with(421, "Login took too long.", EndReason::LoginTimeout);
+    case Wait::Idle:
+      return close_with(421, "Idle for too long.", EndReason::IdleTimeout);
+    case Wait::Abort:
+      return give_up_abort();
+    case Wait::TransferReply:
+      if (replies_.transfer() != nullptr) fail_transfer();
+      [[fallthrough]];
+    case Wait::Reply:
+      return close_with(421, "The server doesn't answer.", EndReason::ReplyTimeout);
+    case Wait::Nothing:
+      return;
+  }
+}
+
+bool Session::payload_moves() const {
+  if (data_.state() != DataChannel::State::Open || replies_.empty() || !replies_.front().transfer) return false;
+  const auto direction = replies_.front().direction();
+  return data_.payload(direction) == DataChannel::Payload::Moving;
+}
+
+bool Session::is_idle() const {
+  using enum DataChannel::State;
+  return commands_.empty() && replies_.is_clear() && held_code_ == 0 && data_.state() != Leasing;
+}
+
+void Session::end_if_over() {
+  if (backend_gone_ && !payload_moves()) return end_without_backend();
+  if (client_gone_) {
+    // It can't come back for a data connection that it hasn't opened.
+    const bool stuck =
+        replies_.transfer() != nullptr && !payload_moves() && data_.state() == DataChannel::State::Waiting;
+    if (is_idle() || stuck || !connected_) return end(EndReason::ClientClosed);
+  }
+  if (draining_ && (is_idle() || !connected_)) {
+    close_with(421, "Service is shutting down, try again later.", EndReason::Drained);
+  }
+}
+
+Session::Wait Session::wait() const {
+  if (!connected_) return Wait::Nothing;  // the driver bounds each attempt to connect
+  if (!greeted_) return Wait::Greeting;
+  if (aborting_ && !replies_.is_clear()) return Wait::Abort;
+  if (!replies_.empty() && replies_.front().transfer) {
+    if (replies_.front().answered) return Wait::TransferReply;
+    if (payload_moves() || held_code_ != 0)
+      return Wait::Nothing;  // the relay's stall timeout and the lease's end bound it
+    return data_.was_connected() || data_.state() == DataChannel::State::Broken ? Wait::TransferReply : Wait::Reply;
+  }
+  if (client_gone_) return Wait::TransferReply;
+  if (!logged_in_) return Wait::Login;
+  return replies_.is_clear() ? Wait::Idle : Wait::Reply;
+}
+
+void Session::set_timer(bool progress) {
+  const Wait now = wait();
+  const bool restarts = progress && (now == Wait::Idle || now == Wait::Reply);
+  if (now == waiting_ && !restarts) return;
+  waiting_ = now;
+  const auto& timeouts = options_.timeouts;
+  switch (now) {
+    case Wait::Nothing:
+      return send(StopTimer{});
+    case Wait::Greeting:
+      return send(SetTimer{timeouts.greeting});
+    case Wait::Login:
+      return send(SetTimer{timeouts.login});
+    case Wait::Idle:
+      return send(SetTimer{timeouts.idle});
+    case Wait::Reply:
+      return send(SetTimer{timeouts.reply});
+    case Wait::Abort:
+      return send(SetTimer{timeouts.abort});
+    case Wait::TransferReply:
+      return send(SetTimer{timeouts.transfer_reply});
+  }
+}
+
+void Session::to_client(std::string_view line) {
+  std::string text;
+  text.reserve(line.size() + 2);
+  text.append(line).append("\r\n");
+  send(ToClient{std::move(text)});
+}
+
+void Session::warn(std::string_view what, std::string_view detail) {
+  send(Note{WarningNote{what, std::string(detail)}});
+}
+
+void Session::close_with(int code, std::string_view text, EndReason reason) {
+  reply(ftp::write_reply(code, text));
+  end(reason);
+}
+
+void Session::end(EndReason reason) {
+  if (ended_) return;
+  ended_ = true;
+  if (const Pending* cut = replies_.transfer()) {
+    const auto direction = cut->direction();
+    send(Note{
+        TransferNote{cut->verb, direction, cut->argument, TransferNote::Result::Aborted, data_.bytes(direction), 0}});
+  }
+  send(End{reason});
+}
+
+}  // namespace pasvgate::gateway

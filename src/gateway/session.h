@@ -1,0 +1,152 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <list>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "ftp/command.h"
+#include "ftp/data_address.h"
+#include "ftp/feat.h"
+#include "ftp/reply.h"
+#include "gateway/action.h"
+#include "gateway/data_channel.h"
+#include "gateway/event.h"
+#include "gateway/reply_queue.h"
+
+namespace pasvgate::gateway {
+
+/// What a session needs to know of the world; all fixed for its life.
+struct SessionOptions {
+  config::Limits limits;
+  config::Timeouts timeouts;
+  config::DataAddress data_address = config::DataAddress::Control;
+  std::vector<ftp::Cidr> trusted_data;
+  bool allow_low_data_ports = false;
+  ftp::Family client_family = ftp::Family::V4;
+  bool backend_lacks_epsv = false;  ///< Learnt by an earlier session (RememberNoEpsv).
+};
+
+/// The dialogue of one client with one backend. Pure: no socket, no clock, no log.
+///
+/// The way of a command: ClientLine → commands_ → (one at a time) → backend, remembered in replies_. The way of a
+/// reply: BackendLine → replies_ says whose it is → client; a transfer's final reply waits for the data channel.
+class Session {
+ public:
+  explicit Session(SessionOptions options);
+
+  /// Appends the first orders to `out`. Once, before all events.
+  void begin(std::vector<Action>& out);
+  /// Appends to `out` what must be done, in order. After End nothing is appended any more.
+  void handle(const Event& event, std::vector<Action>& out);
+
+  [[nodiscard]] bool is_ended() const { return ended_; }
+  [[nodiscard]] bool is_logged_in() const { return logged_in_; }
+  /// Raw, as the client sent it; empty before USER.
+  [[nodiscard]] const std::string& user() const { return user_; }
+
+ private:
+  struct Queued {
+    std::string text;
+    ftp::LineFault fault;
+  };
+  /// What the session waits for: decides the one timer.
+  enum class Wait : std::uint8_t { Nothing, Greeting, Login, Idle, Reply, Abort, TransferReply };
+
+  // Events.
+  void on(const ClientLine& line);
+  void on(const ClientClosed& closed);
+  void on(const BackendConnected& connected);
+  void on(const BackendUnreachable&);
+  void on(const BackendLine& line);
+  void on(const BackendClosed&);
+  void on(const LeaseGranted& lease);
+  void on(const LeaseRefused& refused);
+  void on(const LeaseExpired&);
+  void on(const DataAccepted&);
+  void on(const DataUnreachable&);
+  void on(const DataEnded& end);
+  void on(const DataBroken& how);
+  void on(const TimerFired&);
+  void on(const Drain&);
+
+  // Commands, on their way to the backend.
+  void run_queued();
+  void run(const Queued& queued);
+  void forward(const ftp::Command& command, std::string_view line, bool interrupt);
+  void set_up_data(const ftp::Command& command);
+  void ask_backend_port(ftp::Verb verb, std::string_view argument);
+  [[nodiscard]] bool may_overtake(const ftp::Command& command) const;
+  void abort_transfer();
+
+  // Replies, on their way to the client.
+  void take_reply_line(const ftp::ReplyLine& line);
+  void take_stray(const ftp::ReplyLine& line);
+  void take_data_reply(const ftp::ReplyLine& line);
+  void take_transfer_reply(const ftp::ReplyLine& line);
+  void take_plain_reply(const ftp::ReplyLine& line);
+  void take_data_address(const ftp::ReplyLine& line);
+  void finish_data_reply(int code);
+  void note_login(const Pending& command, int code);
+  void close_with(int code, std::string_view text, EndReason reason);
+
+  // The end of a transfer.
+  void settle_transfer();
+  void finish_transfer(int code);
+  void fail_transfer();
+  void give_up_abort();
+  void end_without_backend();
+  void end_if_over();
+
+  void to_client(std::string_view line);
+  void reply(std::string_view whole) { send(ToClient{std::string(whole)}); }
+  void warn(std::string_view what, std::string_view detail = {});
+  void send(Action action) { out_->push_back(std::move(action)); }
+  void end(EndReason reason);
+  void discard_data();
+  [[nodiscard]] bool is_idle() const;
+  [[nodiscard]] bool payload_moves() const;
+  [[nodiscard]] Wait wait() const;
+  void set_timer(bool progress);
+
+  SessionOptions options_;
+  ftp::FeatPolicy feat_policy_;
+  std::vector<Action>* out_ = nullptr;  ///< Only while handle runs.
+
+  std::list<Queued> commands_;  ///< From the client, not yet sent on.
+  ReplyQueue replies_;          ///< Sent to the backend, not yet answered.
+  ftp::ReplyReader reader_;
+  Pending* answering_ = nullptr;  ///< Whose reply is being read, from its first line to its last.
+  bool discarding_ = false;       ///< The reply being read is for nobody.
+  std::optional<ftp::FeatEditor> feat_;
+
+  DataChannel data_;
+  ftp::Verb backend_asked_ = ftp::Verb::Pasv;       ///< What the backend was asked for `data_`.
+  std::optional<ftp::Endpoint> backend_data_;       ///< What it answered.
+  bool backend_fell_back_ = false;                  ///< EPSV was refused as unknown, PASV was sent instead.
+  std::string backend_answer_;                      ///< The line that said so, for the trace.
+  std::optional<ftp::AddressError> backend_error_;  ///< Or why its answer is of no use.
+  std::string held_;                                ///< A transfer's final reply, until the payload is delivered.
+  int held_code_ = 0;                               ///< Its code; 0 when nothing is held.
+  std::string held_quit_;                           ///< A 221 that came before the transfer's final reply.
+
+  ftp::Family backend_family_ = ftp::Family::V4;
+  std::string user_;
+  Wait waiting_ = Wait::Nothing;
+  bool greeted_ = false;
+  bool logged_in_ = false;
+  bool connected_ = false;  ///< To the backend.
+  bool epsv_only_ = false;  ///< EPSV ALL was said (RFC 2428 §4).
+  bool client_paused_ = false;
+  bool backend_paused_ = false;
+  bool client_gone_ = false;
+  bool backend_gone_ = false;
+  bool draining_ = false;
+  bool aborting_ = false;  ///< ABOR was sent, and the transfer it aborts has no final reply yet.
+  bool ended_ = false;
+};
+
+}  // namespace pasvgate::gateway

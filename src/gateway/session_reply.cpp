@@ -1,0 +1,279 @@
+#include <utility>
+
+#include "gateway/plan.h"
+#include "gateway/session.h"
+
+// What comes back from the backend, and the end of a transfer; commands and the other events are in session.cpp.
+namespace pasvgate::gateway {
+namespace {
+
+// A final reply is a line or a few. Beyond this a hostile one loses its middle, not its end.
+constexpr std::size_t kHeldReplyLimit = 64 * 1024;
+
+// These say that the server doesn't know EPSV at all, not that it can't do it now (B6).
+bool lacks_command(int code) { return code == 500 || code == 502 || code == 504; }
+
+}  // namespace
+
+void Session::on(const BackendLine& line) {
+  if (line.fault != ftp::LineFault::None) {
+    warn("a reply line of the backend is longer than limits.line_bytes");
+    if (reader_.is_inside()) return;
+    return close_with(421, "Service not available, try again later.", EndReason::BackendClosed);
+  }
+  take_reply_line(reader_.read(line.text));
+}
+
+void Session::take_reply_line(const ftp::ReplyLine& line) {
+  using enum ftp::ReplyLine::Place;
+  if (line.place == Stray) return take_stray(line);
+  if (line.place == First || line.place == Only) {
+    answering_ = replies_.match(line);
+    // Nothing that wasn't asked for may name a port: neither to the client, nor to a firewall on the way.
+    discarding_ = answering_ == nullptr ? line.code == 227 || line.code == 229 : answering_->answered;
+    if (discarding_ && answering_ == nullptr) warn("a reply that nobody asked for was dropped", line.line);
+    if (answering_ != nullptr && line.is_preliminary() && !answering_->greeting) {
+      answering_->preliminary = true;
+      answering_->transfer = true;
+      logged_in_ = true;
+    }
+  }
+  if (discarding_) {
+    if (line.ends_reply() && !line.is_preliminary() && answering_ != nullptr) {
+      if (answering_->transfer) aborting_ = false;
+      replies_.remove(std::exchange(answering_, nullptr));
+      run_queued();
+    }
+    return;
+  }
+  if (line.code == 421 || answering_ == nullptr) {
+    to_client(line.line);
+    if (line.code == 421 && line.ends_reply()) end(EndReason::BackendClosed);
+    return;
+  }
+  if (data_.state() == DataChannel::State::SettingUp && answering_->verb == backend_asked_)
+    return take_data_reply(line);
+  if (answering_->transfer && !line.is_preliminary()) return take_transfer_reply(line);
+  take_plain_reply(line);
+}
+
+void Session::take_stray(const ftp::ReplyLine& line) {
+  if (line.line.empty() || discarding_) return;  // F11
+  to_client(line.line);                          // F6: banners that are no replies
+}
+
+void Session::take_plain_reply(const ftp::ReplyLine& line) {
+  using enum ftp::ReplyLine::Place;
+  const bool is_first = line.place == First || line.place == Only;
+  const ftp::Verb verb = answering_->verb;
+  if (verb == ftp::Verb::Abor && is_first && line.is_success() && replies_.transfer() != nullptr) fail_transfer();
+  if (verb == ftp::Verb::Feat && line.code == 211) {
+    if (is_first) feat_.emplace(feat_policy_);
+    std::string text;
+    feat_->edit(line, text);
+    if (!text.empty()) send(ToClient{std::move(text)});
+  } else if (verb == ftp::Verb::Quit && replies_.transfer() != nullptr) {
+    held_quit_.append(line.line).append("\r\n");  // E18: the transfer's reply comes first
+  } else {
+    to_client(line.line);
+  }
+  if (!line.ends_reply() || line.is_preliminary()) return;
+
+  const Pending answered = *answering_;
+  replies_.remove(std::exchange(answering_, nullptr));
+  if (answered.greeting) {
+    greeted_ = true;
+    if (line.is_failure()) return end(EndReason::Refused);
+  } else {
+    send(Note{CommandNote{answered.verb, line.code}});
+    note_login(answered, line.code);
+  }
+  if (verb == ftp::Verb::Abor) aborting_ = false;
+  if (verb == ftp::Verb::Quit && line.is_success() && held_quit_.empty()) return end(EndReason::Quit);
+  run_queued();
+}
+
+void Session::note_login(const Pending& command, int code) {
+  const bool asks =
+      command.verb == ftp::Verb::User || command.verb == ftp::Verb::Pass || command.verb == ftp::Verb::Acct;
+  if (command.verb == ftp::Verb::Rein && code == 220) {
+    logged_in_ = false;
+    user_.clear();
+  }
+  if (!asks || code == 331 || code == 332) return;
+  if (code >= 200 && code < 300) {
+    if (!logged_in_) send(Note{LoginNote{user_, true}});
+    logged_in_ = true;
+  } else if (code == 530 || code == 430 || code == 532) {
+    send(Note{LoginNote{user_, false}});
+  }
+}
+
+void Session::take_data_reply(const ftp::ReplyLine& line) {
+  if (line.code == 227 || line.code == 229) {
+    if (!backend_data_) take_data_address(line);
+    if (line.ends_reply()) finish_data_reply(line.code);
+    return;
+  }
+  if (!line.is_failure()) {
+    // A20: the late reply of an earlier command; the 227 is still to come.
+    if (line.ends_reply()) warn("a reply that doesn't belong to PASV or EPSV was dropped", line.line);
+    return;
+  }
+  if (!next_backend_verb(backend_asked_, line.code, backend_family_)) to_client(line.line);
+  if (line.ends_reply()) finish_data_reply(line.code);
+}
+
+void Session::take_data_address(const ftp::ReplyLine& line) {
+  if (line.code == 227) {
+    const auto endpoint = ftp::parse_227(line.text);
+    if (endpoint) backend_data_ = *endpoint;
+    if (!endpoint) backend_error_ = endpoint.error();
+  } else {
+    const auto passive = ftp::parse_229(line.text);
+    if (passive) backend_data_ = {ftp::Address::parse(passive->host).value_or(ftp::Address{}), passive->port};
+    if (!passive) backend_error_ = passive.error();
+  }
+  if (backend_data_) backend_answer_ = line.line;
+}
+
+void Session::finish_data_reply(int code) {
+  replies_.remove(std::exchange(answering_, nullptr));
+  if (code >= 400) {
+    if (const auto next = next_backend_verb(backend_asked_, code, backend_family_)) {
+      backend_fell_back_ = lacks_command(code);
+      return ask_backend_port(*next, {});
+    }
+    send(Note{CommandNote{data_.asked(), code}});
+    data_.clear();
+    return run_queued();
+  }
+  const bool low = backend_data_ && backend_data_->port < 1024 && !options_.allow_low_data_ports;
+  if (!backend_data_ || low) {
+    warn(low ? "the backend's passive port is below 1024 (backends.*.allow_low_data_ports)"
+             : ftp::error_text(backend_error_.value_or(ftp::AddressError::NoAddress)),
+         backend_answer_);
+    send(Note{CommandNote{data_.asked(), 425}});
+    data_.clear();
+    reply(ftp::write_reply(425, "Can't open data connection."));
+    return run_queued();
+  }
+  if (backend_fell_back_) {
+    send(RememberNoEpsv{});
+    options_.backend_lacks_epsv = true;
+  }
+  std::optional<ftp::Address> address;
+  if (options_.data_address == config::DataAddress::Trust) {
+    for (const auto& trusted : options_.trusted_data) {
+      if (trusted.contains(backend_data_->address)) address = backend_data_->address;
+    }
+  }
+  data_.backend_at(address, backend_data_->port);
+  send(TakeLease{});
+}
+
+void Session::take_transfer_reply(const ftp::ReplyLine& line) {
+  const auto direction = answering_->direction();
+  if (line.is_success() && data_.payload(direction) != DataChannel::Payload::Unused) {
+    if (held_.size() < kHeldReplyLimit || line.ends_reply()) held_.append(line.line).append("\r\n");
+    if (!line.ends_reply()) return;
+    answering_ = nullptr;
+    held_code_ = line.code;
+    // What comes behind the held reply comes after it, so it isn't read before.
+    backend_paused_ = true;
+    send(PauseBackend{});
+    return settle_transfer();
+  }
+  to_client(line.line);
+  if (!line.ends_reply()) return;
+  answering_ = nullptr;
+  finish_transfer(line.code);
+  run_queued();
+}
+
+/// Something about the payload or the final reply has changed: says the final reply when both are there.
+void Session::settle_transfer() {
+  if (held_code_ == 0) return;
+  const auto direction = replies_.front().direction();
+  const auto payload = data_.payload(direction);
+  if (payload == DataChannel::Payload::Moving) return;
+  if (payload == DataChannel::Payload::Delivered) {
+    reply(held_);
+    finish_transfer(held_code_);
+  } else {
+    fail_transfer();
+  }
+  run_queued();
+}
+
+/// The transfer failed, whatever the backend says or doesn't say.
+void Session::fail_transfer() {
+  const int code = data_.was_connected() || data_.state() == DataChannel::State::None ? 426 : 425;
+  reply(ftp::write_reply(
+      code, code == 426 ? "Data connection broken, transfer incomplete." : "No data connection was opened."));
+  finish_transfer(code);
+}
+
+/// The client has its final reply: notes it, and takes the data channel down.
+void Session::finish_transfer(int code) {
+  const Pending& transfer = replies_.front();
+  const auto direction = transfer.direction();
+  const auto payload = data_.payload(direction);
+  auto result = TransferNote::Result::Ok;
+  if (code >= 400) {
+    result = transfer.aborted                                ? TransferNote::Result::Aborted
+             : data_.stalled()                               ? TransferNote::Result::Stalled
+             : data_.was_connected() && transfer.preliminary ? TransferNote::Result::Broken
+                                                             : TransferNote::Result::Refused;
+  }
+  send(Note{TransferNote{transfer.verb, direction, transfer.argument, result, data_.bytes(direction), code}});
+  send(Note{CommandNote{transfer.verb, code}});
+
+  // D3: after a refusal the client may use the same port for its next try, so a lease that waits stays.
+  if (data_.state() == DataChannel::State::Open) {
+    // A refused transfer's data connection must not look like an empty file's.
+    send(payload == DataChannel::Payload::Delivered ? Action{CloseData{}} : Action{ResetData{}});
+  }
+  if (data_.state() != DataChannel::State::Waiting) data_.clear();
+
+  held_.clear();
+  held_code_ = 0;
+  replies_.remove(&transfer);
+  if (replies_.find(ftp::Verb::Abor) == nullptr) aborting_ = false;
+  if (std::exchange(backend_paused_, false)) send(ResumeBackend{});
+  if (!held_quit_.empty()) {
+    reply(std::exchange(held_quit_, {}));
+    end(EndReason::Quit);
+  }
+}
+
+/// The backend is mute on an ABOR (G5, G6): the client gets the replies that RFC 959 promises it.
+void Session::give_up_abort() {
+  warn("the backend doesn't answer ABOR");
+  if (Pending* transfer = replies_.transfer()) {
+    const Pending mute = *transfer;
+    fail_transfer();
+    // Its own final reply may still come; until then no other command is sent, or the answers would be mixed up.
+    replies_.push_front({.verb = mute.verb, .transfer = true, .answered = true});
+  }
+  if (Pending* abort = replies_.find(ftp::Verb::Abor)) {
+    reply(ftp::write_reply(226, "ABOR processed."));
+    abort->answered = true;
+  }
+  aborting_ = false;
+  run_queued();
+}
+
+/// The backend closed the control connection, and no payload moves any more.
+void Session::end_without_backend() {
+  if (ended_) return;
+  const bool quitting = replies_.find(ftp::Verb::Quit) != nullptr || !held_quit_.empty();
+  if (replies_.transfer() != nullptr && data_.state() != DataChannel::State::None) {
+    held_quit_.clear();
+    fail_transfer();
+  }
+  if (quitting) return end(EndReason::Quit);
+  close_with(421, "Service not available, closing control connection.", EndReason::BackendClosed);
+}
+
+}  // namespace pasvgate::gateway

@@ -1,0 +1,33 @@
+#include "net/connector.h"
+
+#include <cerrno>
+#include <utility>
+
+namespace pasvgate::net {
+
+Connector::Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseconds timeout, OnDone on_done)
+    : to_(to),
+      timer_(loop.uv(), [this] { finish(early_error_ != 0 ? early_error_ : ETIMEDOUT); }),
+      on_done_(std::move(on_done)) {
+  auto socket = connect_tcp(to);
+  if (!socket) {
+    early_error_ = socket.error().code;
+    timer_.start(std::chrono::milliseconds(0));
+    return;
+  }
+  socket_ = std::move(*socket);
+  timer_.start(timeout);
+  poll_ = Poll(loop.uv(), socket_.get(), [this](int) { finish(socket_error(socket_)); });
+  poll_.want(UV_WRITABLE);
+}
+
+void Connector::finish(int error) {
+  timer_.close();
+  poll_.close();
+  // The owner may destroy us in the call.
+  OnDone on_done = std::move(on_done_);
+  if (error != 0) return on_done(std::unexpected(Error{error, "connect to " + to_.text()}));
+  on_done(std::move(socket_));
+}
+
+}  // namespace pasvgate::net

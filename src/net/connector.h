@@ -1,0 +1,31 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "net/handle.h"
+#include "net/socket.h"
+
+namespace pasvgate::net {
+
+/// One connection attempt. Ends once, with a connected socket or an error; destroying it gives up.
+class Connector {
+ public:
+  using OnDone = std::move_only_function<void(Result<Fd>)>;
+  /// `on_done` never runs before the constructor has returned.
+  Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseconds timeout, OnDone on_done);
+
+ private:
+  void finish(int error);
+
+  ftp::Endpoint to_;
+  Fd socket_;
+  int early_error_ = 0;
+  Poll poll_;
+  Timer timer_;
+  OnDone on_done_;
+};
+
+}  // namespace pasvgate::net

@@ -1,0 +1,217 @@
+#include "net/relay.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <initializer_list>
+#include <utility>
+
+namespace pasvgate::net {
+namespace {
+
+using enum ftp::Direction;
+using namespace std::chrono_literals;
+
+// Rounds of fill and drain in one callback; then the other sessions have their turn, and the level-triggered poll comes
+// back. Eight full pipes are 8 MiB, about a millisecond.
+constexpr int kRoundsPerTurn = 8;
+// The kernel tells nobody when the last byte is acknowledged, so it is asked: soon at first, then less often.
+constexpr auto kFirstDeliveryPoll = 1ms;
+constexpr auto kSlowestDeliveryPoll = 100ms;
+
+Relay::Side source_side(ftp::Direction direction) {
+  return direction == Download ? Relay::Side::Backend : Relay::Side::Client;
+}
+Relay::Side sink_side(ftp::Direction direction) {
+  return direction == Download ? Relay::Side::Client : Relay::Side::Backend;
+}
+
+}  // namespace
+
+Relay::Relay(Loop& loop, PipePool& pipes, Fd client, Fd backend, std::chrono::milliseconds stall, Listener& listener)
+    : loop_(loop),
+      pipes_(pipes),
+      listener_(listener),
+      timer_(loop.uv(), [this] { on_timer(); }),
+      stall_(stall),
+      last_progress_(loop.now()) {
+  for (const Side side : {Side::Client, Side::Backend}) {
+    Leg& leg = legs_.at(std::to_underlying(side));
+    leg.socket = std::move(side == Side::Client ? client : backend);
+    tune_data(leg.socket);
+    leg.poll = Poll(loop.uv(), leg.socket.get(), [this, side](int events) { on_ready(side, events); });
+  }
+  update_interest();
+  start_timer();
+}
+
+Relay::~Relay() {
+  for (Flow& flow : flows_) {
+    if (flow.pipe.read && flow.in_pipe == 0) pipes_.give_back(std::move(flow.pipe));
+  }
+}
+
+Relay::Leg& Relay::source(ftp::Direction direction) { return legs_.at(std::to_underlying(source_side(direction))); }
+Relay::Leg& Relay::sink(ftp::Direction direction) { return legs_.at(std::to_underlying(sink_side(direction))); }
+
+std::uint64_t Relay::bytes(ftp::Direction direction) const { return flow(direction).bytes; }
+
+bool Relay::is_over() const { return over_ || (flow(Download).delivered && flow(Upload).delivered); }
+
+void Relay::on_ready(Side side, int events) {
+  if (over_) return;
+  if (events < 0) {
+    legs_.at(std::to_underlying(side)).poll.was_stopped();
+    if (socket_error(legs_.at(std::to_underlying(side)).socket) != 0) return fail(side, false);
+  }
+  for (const ftp::Direction direction : {Download, Upload}) {
+    if (over_) return;
+    const bool can_read = source_side(direction) == side && (events < 0 || (events & UV_READABLE) != 0);
+    const bool can_write = sink_side(direction) == side && (events < 0 || (events & UV_WRITABLE) != 0);
+    if (can_write) flow(direction).blocked = false;
+    if (can_read || can_write) pump(direction);
+  }
+  if (!over_) update_interest();
+}
+
+void Relay::pump(ftp::Direction direction) {
+  Flow& now = flow(direction);
+  const std::uint64_t before = now.bytes;
+  Step step = Step::Progress;
+  for (int round = 0; round < kRoundsPerTurn && step == Step::Progress; ++round) {
+    const Step filled = fill(direction);
+    if (filled == Step::Broken) return fail(source_side(direction), false);
+    step = drain(direction);
+    if (step == Step::Broken) return fail(sink_side(direction), false);
+    // Order matters: the pipe is drained before the FIN goes on, or a short upload would look complete.
+    if (now.source_ended && now.in_pipe == 0 && !now.sink_shut) end_sink(direction);
+    if (filled == Step::Blocked && now.in_pipe == 0) break;
+  }
+  if (now.bytes != before) {
+    last_progress_ = loop_.now();
+    listener_.on_moved(direction, now.bytes - before);
+  }
+  if (!over_ && now.sink_shut) check_delivery(direction);
+}
+
+Relay::Step Relay::fill(ftp::Direction direction) {
+  Flow& now = flow(direction);
+  if (now.source_ended || now.blocked) return Step::Blocked;
+  if (!now.pipe.read) {
+    auto pipe = pipes_.take();
+    if (!pipe) return Step::Broken;
+    now.pipe = std::move(*pipe);
+  }
+  if (now.in_pipe >= now.pipe.capacity) return Step::Blocked;
+  const auto count = ::splice(source(direction).socket.get(), nullptr, now.pipe.write.get(), nullptr,
+                              now.pipe.capacity - now.in_pipe, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  if (count > 0) {
+    now.in_pipe += static_cast<std::size_t>(count);
+    return Step::Progress;
+  }
+  if (count == 0) {
+    now.source_ended = true;
+    return Step::Progress;
+  }
+  return errno == EAGAIN || errno == EINTR ? Step::Blocked : Step::Broken;
+}
+
+Relay::Step Relay::drain(ftp::Direction direction) {
+  Flow& now = flow(direction);
+  while (now.in_pipe > 0) {
+    const auto count = ::splice(now.pipe.read.get(), nullptr, sink(direction).socket.get(), nullptr, now.in_pipe,
+                                SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (count > 0) {
+      now.in_pipe -= static_cast<std::size_t>(count);
+      now.bytes += static_cast<std::uint64_t>(count);
+      continue;
+    }
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno != EAGAIN) return Step::Broken;
+    now.blocked = true;
+    return Step::Blocked;
+  }
+  return Step::Progress;
+}
+
+void Relay::end_sink(ftp::Direction direction) {
+  ::shutdown(sink(direction).socket.get(), SHUT_WR);
+  flow(direction).sink_shut = true;
+  last_progress_ = loop_.now();
+}
+
+void Relay::check_delivery(ftp::Direction direction) {
+  Flow& now = flow(direction);
+  if (now.delivered) return;
+  if (!is_delivered(sink(direction).socket)) {
+    if (delivery_poll_ == 0ms) {
+      delivery_poll_ = kFirstDeliveryPoll;
+      start_timer();
+    }
+    return;
+  }
+  if (socket_error(sink(direction).socket) != 0) return fail(sink_side(direction), false);
+  now.delivered = true;
+  last_progress_ = loop_.now();
+  update_interest();
+  listener_.on_delivered(direction, now.bytes);
+}
+
+void Relay::update_interest() {
+  if (over_) return;
+  for (const Side side : {Side::Client, Side::Backend}) {
+    Leg& leg = legs_.at(std::to_underlying(side));
+    const ftp::Direction outbound = side == Side::Client ? Download : Upload;
+    const ftp::Direction inbound = side == Side::Client ? Upload : Download;
+    if (flow(inbound).source_ended && flow(outbound).sink_shut) {
+      leg.poll.want(0);  // Nothing can come; the poll would report HUP for ever.
+      continue;
+    }
+    int events = 0;
+    if (!flow(inbound).source_ended && !flow(inbound).blocked) events |= UV_READABLE;
+    if (flow(outbound).blocked) events |= UV_WRITABLE;
+    // Without any interest a reset would go unseen until the next write.
+    leg.poll.want(events != 0 ? events : UV_PRIORITIZED);
+  }
+}
+
+void Relay::start_timer() { timer_.start(delivery_poll_ > 0ms ? std::min(delivery_poll_, stall_) : stall_); }
+
+void Relay::on_timer() {
+  if (is_over()) return;
+  if (delivery_poll_ > 0ms) {
+    bool waits = false;
+    for (const ftp::Direction direction : {Download, Upload}) {
+      if (!over_ && flow(direction).sink_shut) check_delivery(direction);
+      waits = waits || (flow(direction).sink_shut && !flow(direction).delivered);
+    }
+    delivery_poll_ = waits ? std::min(delivery_poll_ * 2, kSlowestDeliveryPoll) : 0ms;
+  }
+  if (is_over()) return;
+  const std::chrono::milliseconds quiet(loop_.now() - last_progress_);
+  if (quiet >= stall_) {
+    const Side waiting_for = flow(Download).blocked ? Side::Client : Side::Backend;
+    return fail(waiting_for, true);
+  }
+  if (delivery_poll_ > 0ms) return start_timer();
+  timer_.start(stall_ - quiet);
+}
+
+void Relay::fail(Side side, bool stalled) {
+  if (over_) return;
+  reset();
+  listener_.on_broken(side, stalled);
+}
+
+void Relay::reset() {
+  over_ = true;
+  timer_.stop();
+  for (Leg& leg : legs_) {
+    leg.poll.close();
+    leg.socket.reset();
+  }
+}
+
+}  // namespace pasvgate::net

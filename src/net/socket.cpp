@@ -1,0 +1,169 @@
+#include "net/socket.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace pasvgate::net {
+namespace {
+
+struct SockAddress {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+SockAddress to_sockaddr(const ftp::Endpoint& endpoint) {
+  SockAddress result;
+  const auto octets = endpoint.address.octets();
+  if (endpoint.address.family() == ftp::Family::V4) {
+    auto* in = reinterpret_cast<sockaddr_in*>(&result.storage);
+    in->sin_family = AF_INET;
+    in->sin_port = htons(endpoint.port);
+    std::memcpy(&in->sin_addr, octets.data(), octets.size());
+    result.length = sizeof(sockaddr_in);
+  } else {
+    auto* in6 = reinterpret_cast<sockaddr_in6*>(&result.storage);
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(endpoint.port);
+    std::memcpy(&in6->sin6_addr, octets.data(), octets.size());
+    result.length = sizeof(sockaddr_in6);
+  }
+  return result;
+}
+
+void set(const Fd& socket, int level, int option, int value) {
+  ::setsockopt(socket.get(), level, option, &value, sizeof value);
+}
+
+std::unexpected<Error> failure(std::string what) { return std::unexpected(Error{errno, std::move(what)}); }
+
+Result<Fd> open_tcp(const ftp::Endpoint& endpoint, const std::string& what) {
+  const int family = endpoint.address.family() == ftp::Family::V4 ? AF_INET : AF_INET6;
+  Fd socket(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket) return failure(what);
+  return socket;
+}
+
+}  // namespace
+
+std::string Error::text() const { return what + ": " + std::generic_category().message(code); }
+
+void Fd::close() noexcept {
+  if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+}
+
+void Fd::reset() noexcept {
+  if (descriptor_ < 0) return;
+  const linger hard{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  close();
+}
+
+Result<Fd> bind_tcp(const ftp::Endpoint& at, Share share) {
+  const std::string what = "listen on " + at.text();
+  auto socket = open_tcp(at, what);
+  if (!socket) return socket;
+  set(*socket, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (share == Share::AmongWorkers) set(*socket, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (at.address.family() == ftp::Family::V6) set(*socket, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  const SockAddress address = to_sockaddr(at);
+  if (::bind(socket->get(), address.get(), address.length) != 0) return failure(what);
+  return socket;
+}
+
+Result<void> start_listening(const Fd& socket, int backlog) {
+  if (::listen(socket.get(), backlog) == 0) return {};
+  const int code = errno;
+  const auto at = local_endpoint(socket);
+  return std::unexpected(Error{code, "listen on " + (at ? at->text() : std::string("a socket"))});
+}
+
+void stop_listening(const Fd& socket) { ::shutdown(socket.get(), SHUT_RD); }
+
+Result<Accepted> accept_tcp(const Fd& listener) {
+  SockAddress peer;
+  peer.length = sizeof peer.storage;
+  Fd socket(::accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer.storage), &peer.length,
+                      SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!socket) return failure("accept");
+  const auto endpoint = endpoint_of(peer.get());
+  return Accepted{std::move(socket), endpoint.value_or(ftp::Endpoint{})};
+}
+
+Result<Fd> connect_tcp(const ftp::Endpoint& to) {
+  const std::string what = "connect to " + to.text();
+  auto socket = open_tcp(to, what);
+  if (!socket) return socket;
+  const SockAddress address = to_sockaddr(to);
+  if (::connect(socket->get(), address.get(), address.length) != 0 && errno != EINPROGRESS) return failure(what);
+  return socket;
+}
+
+int socket_error(const Fd& socket) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;
+  return error;
+}
+
+std::optional<ftp::Endpoint> endpoint_of(const sockaddr* address) {
+  if (address->sa_family == AF_INET) {
+    const auto* in = reinterpret_cast<const sockaddr_in*>(address);
+    std::array<std::uint8_t, 4> octets{};
+    std::memcpy(octets.data(), &in->sin_addr, octets.size());
+    return ftp::Endpoint{ftp::Address::v4(octets), ntohs(in->sin_port)};
+  }
+  if (address->sa_family == AF_INET6) {
+    const auto* in6 = reinterpret_cast<const sockaddr_in6*>(address);
+    std::array<std::uint8_t, 16> octets{};
+    std::memcpy(octets.data(), &in6->sin6_addr, octets.size());
+    return ftp::Endpoint{ftp::Address::v6(octets), ntohs(in6->sin6_port)};
+  }
+  return std::nullopt;
+}
+
+std::optional<ftp::Endpoint> local_endpoint(const Fd& socket) {
+  SockAddress address;
+  address.length = sizeof address.storage;
+  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address.storage), &address.length) != 0) return {};
+  return endpoint_of(address.get());
+}
+
+std::optional<ftp::Endpoint> peer_endpoint(const Fd& socket) {
+  SockAddress address;
+  address.length = sizeof address.storage;
+  if (::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&address.storage), &address.length) != 0) return {};
+  return endpoint_of(address.get());
+}
+
+void tune_control(const Fd& socket) {
+  set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  set(socket, SOL_SOCKET, SO_OOBINLINE, 1);
+  // Firewalls forget idle connections after some minutes, and a control channel is idle as long as its transfer runs.
+  set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(socket, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set(socket, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set(socket, IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
+
+void tune_data(const Fd& socket) {
+  // What splice brings is sent as it comes: a last small segment must not wait for an acknowledgement.
+  set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+bool is_delivered(const Fd& socket) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (::getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return false;
+  // Past FIN_WAIT1, CLOSING and LAST_ACK our FIN is acknowledged, and so is everything before it.
+  return info.tcpi_state == TCP_FIN_WAIT2 || info.tcpi_state == TCP_TIME_WAIT || info.tcpi_state == TCP_CLOSE;
+}
+
+}  // namespace pasvgate::net

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "ftp/address.h"
+
+namespace pasvgate::net {
+
+/// What failed: an errno and what was tried with whom. Never shown to a client.
+struct Error {
+  int code = 0;      ///< errno
+  std::string what;  ///< "connect to 192.168.1.10:21"
+  [[nodiscard]] std::string text() const;
+};
+template <typename T>
+using Result = std::expected<T, Error>;
+
+/// A descriptor with one owner.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int descriptor) : descriptor_(descriptor) {}
+  Fd(Fd&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    if (this != &other) {
+      close();
+      descriptor_ = std::exchange(other.descriptor_, -1);
+    }
+    return *this;
+  }
+  ~Fd() { close(); }
+  [[nodiscard]] int get() const { return descriptor_; }
+  [[nodiscard]] explicit operator bool() const { return descriptor_ >= 0; }
+  void close() noexcept;
+  /// Closes with a TCP reset (SO_LINGER 0).
+  void reset() noexcept;
+
+ private:
+  int descriptor_ = -1;
+};
+
+/// A TCP server socket that isn't listening yet: bound to `at`, SO_REUSEADDR, non-blocking; IPv6 sockets take IPv6
+/// only.
+enum class Share : std::uint8_t { Alone, AmongWorkers /* SO_REUSEPORT */ };
+Result<Fd> bind_tcp(const ftp::Endpoint& at, Share share);
+/// Starts listening. On a bound socket that was shut down (`stop_listening`) it starts again.
+Result<void> start_listening(const Fd& socket, int backlog);
+/// The port is closed to the world but stays ours; waiting connections are reset.
+void stop_listening(const Fd& socket);
+
+struct Accepted {
+  Fd socket;  ///< Non-blocking, close-on-exec.
+  ftp::Endpoint peer;
+};
+/// errno EAGAIN when nobody waits.
+Result<Accepted> accept_tcp(const Fd& listener);
+
+/// Begins a non-blocking connect; ready when writable, then `connect_error` tells.
+Result<Fd> connect_tcp(const ftp::Endpoint& to);
+/// 0, or the errno that the socket holds (and clears it).
+int socket_error(const Fd& socket);
+
+std::optional<ftp::Endpoint> local_endpoint(const Fd& socket);
+std::optional<ftp::Endpoint> peer_endpoint(const Fd& socket);
+std::optional<ftp::Endpoint> endpoint_of(const sockaddr* address);
+
+/// Small writes go out at once; a peer that vanished is noticed by keep-alive; urgent data is read in line (RFC 959
+/// §4.1.3).
+void tune_control(const Fd& socket);
+void tune_data(const Fd& socket);
+/// The peer has acknowledged all bytes and the FIN that `shutdown(SHUT_WR)` sent.
+bool is_delivered(const Fd& socket);
+
+}  // namespace pasvgate::net

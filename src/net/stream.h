@@ -1,0 +1,63 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "net/handle.h"
+#include "net/socket.h"
+
+namespace pasvgate::net {
+
+/// A control connection: bytes in by callback, bytes out through a queue that the owner watches (`queued`). One owner,
+/// one loop; callbacks go to a Listener that outlives the stream.
+class Stream {
+ public:
+  enum class Closed : std::uint8_t { Orderly, Reset };
+  class Listener {
+   public:
+    virtual void on_bytes(Stream& stream, std::string_view bytes) = 0;
+    virtual void on_closed(Stream& stream, Closed how) = 0;  ///< At most once; nothing is read after it.
+    virtual void on_written(Stream& stream) = 0;             ///< The queue has become empty.
+
+   protected:
+    ~Listener() = default;
+  };
+
+  /// `buffer` is lent by the worker for the time of one read.
+  Stream(Loop& loop, Fd socket, std::span<char> buffer, Listener& listener);
+
+  /// Appends to the queue; `flush` sends. Nothing is kept once the peer is gone.
+  void queue(std::string_view bytes) { queue_.append(bytes); }
+  /// Queues `bytes`, the last of which goes as TCP urgent data (Telnet Synch); what was queued before goes first.
+  void queue_urgent(std::string_view bytes);
+  void flush();
+  [[nodiscard]] std::size_t queued() const { return queue_.size(); }
+
+  void read(bool wanted);
+  /// Sends FIN behind what is queued (call with an empty queue).
+  void shutdown();
+  [[nodiscard]] const Fd& socket() const { return socket_; }
+  [[nodiscard]] bool is_open() const { return !closed_; }
+  /// Closes it at once; no callback comes any more. Safe inside one.
+  void close();
+
+ private:
+  void on_ready(int events);
+  void receive();
+  void fail();
+  void update_interest();
+
+  Fd socket_;  // Before poll_: the descriptor must outlive its handle.
+  Poll poll_;
+  std::span<char> buffer_;
+  Listener& listener_;
+  std::string queue_;
+  std::size_t urgent_at_ = std::string::npos;  ///< Offset in `queue_` of the byte to be sent as urgent.
+  bool reading_ = true;
+  bool closed_ = false;
+  bool at_end_ = false;
+};
+
+}  // namespace pasvgate::net

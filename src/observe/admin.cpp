@@ -1,0 +1,203 @@
+#include "observe/admin.h"
+
+#include <civetweb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <future>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "observe/log.h"
+
+namespace pasvgate::observe {
+
+namespace {
+
+/// `address` for the socket calls, and its length.
+std::pair<sockaddr_storage, socklen_t> socket_address(const ftp::Endpoint& address) {
+  const auto octets = address.address.octets();
+  sockaddr_storage storage{};
+  if (address.address.family() == ftp::Family::V4) {
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(address.port);
+    std::memcpy(&v4.sin_addr, octets.data(), octets.size());
+    std::memcpy(&storage, &v4, sizeof v4);
+    return {storage, sizeof v4};
+  }
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(address.port);
+  std::memcpy(&v6.sin6_addr, octets.data(), octets.size());
+  std::memcpy(&storage, &v6, sizeof v6);
+  return {storage, sizeof v6};
+}
+
+/// Why nothing can listen on `address`, in words; empty when it seems that it could. The server doesn't say.
+std::string listen_error(const ftp::Endpoint& address) {
+  const auto [storage, size] = socket_address(address);
+  const int descriptor = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int error = descriptor < 0 ? errno : 0;
+  if (descriptor >= 0) {
+    const int on = 1;
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(descriptor, reinterpret_cast<const sockaddr*>(&storage), size) != 0 || listen(descriptor, 1) != 0) {
+      error = errno;
+    }
+    close(descriptor);
+  }
+  if (error == 0) return {};
+  std::string text = std::generic_category().message(error);
+  text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  return text;
+}
+
+/// Connects to `address` and hangs up, without waiting for either.
+void knock(const ftp::Endpoint& address) {
+  const auto [storage, size] = socket_address(address);
+  const int descriptor = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (descriptor < 0) return;
+  static_cast<void>(connect(descriptor, reinterpret_cast<const sockaddr*>(&storage), size));
+  close(descriptor);
+}
+
+/// mg_stop waits for the listening thread, which looks whether to stop only every two seconds or when somebody
+/// connects.
+void stop(mg_context* server, const ftp::Endpoint& address) {
+  const auto stopped = std::async(std::launch::async, mg_stop, server);
+  while (stopped.wait_for(std::chrono::milliseconds(10)) != std::future_status::ready) knock(address);
+}
+
+}  // namespace
+
+struct Admin::State {
+  const Metrics& metrics;
+  const std::atomic<bool>& ready;
+  ftp::Endpoint address;
+  std::atomic<bool> started = false;  ///< Until then start() reports what is wrong, and the log stays quiet.
+  mg_context* server = nullptr;
+
+  State(const ftp::Endpoint& where, const Metrics& what, const std::atomic<bool>& is_ready)
+      : metrics(what), ready(is_ready), address(where) {}
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    if (server != nullptr) stop(server, address);
+  }
+
+  static int on_request(mg_connection* connection) noexcept;
+  static int on_log(const mg_connection* connection, const char* message) noexcept;
+};
+
+namespace {
+
+struct Response {
+  int status;
+  std::string_view reason;
+  std::string body;
+  std::string_view type = "text/plain; charset=utf-8";
+  std::string_view more = "";  ///< Further header lines, each with its CRLF.
+};
+
+Response respond(std::string_view method, std::string_view path, const Metrics& metrics, bool ready) {
+  if (method != "GET" && method != "HEAD") {
+    return {405, "Method Not Allowed", "only GET and HEAD\n", "text/plain; charset=utf-8", "Allow: GET, HEAD\r\n"};
+  }
+  if (path == "/metrics") return {200, "OK", metrics.scrape(), "text/plain; version=0.0.4; charset=utf-8"};
+  if (path == "/healthz") return {200, "OK", "ok\n"};
+  if (path == "/readyz") {
+    return ready ? Response{200, "OK", "ready\n"} : Response{503, "Service Unavailable", "draining\n"};
+  }
+  return {404, "Not Found", "not found\n"};
+}
+
+void send(mg_connection* connection, const Response& response, bool with_body) {
+  std::string text = "HTTP/1.1 " + std::to_string(response.status) + ' ';
+  text.append(response.reason).append("\r\nContent-Type: ").append(response.type);
+  text.append("\r\nContent-Length: ").append(std::to_string(response.body.size()));
+  text.append("\r\nCache-Control: no-store\r\nConnection: close\r\n").append(response.more).append("\r\n");
+  if (with_body) text += response.body;
+  mg_write(connection, text.data(), text.size());
+}
+
+}  // namespace
+
+int Admin::State::on_request(mg_connection* connection) noexcept {
+  const mg_request_info& request = *mg_get_request_info(connection);
+  const State& state = *static_cast<const State*>(request.user_data);
+  const std::string_view method = request.request_method;
+  const std::string_view path = request.local_uri == nullptr ? "" : request.local_uri;
+  const Response response = respond(method, path, state.metrics, state.ready);
+  send(connection, response, method != "HEAD");
+  return response.status;
+}
+
+int Admin::State::on_log(const mg_connection* connection, const char* message) noexcept {
+  const mg_context* server = mg_get_context(connection);
+  const auto* state = server == nullptr ? nullptr : static_cast<const State*>(mg_get_user_data(server));
+  if (state != nullptr && state->started) log(config::LogLevel::Warn, "admin server", {{"detail", message}});
+  return 1;
+}
+
+Admin::Admin(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Admin::~Admin() = default;
+
+ftp::Endpoint Admin::address() const { return state_->address; }
+
+std::expected<std::unique_ptr<Admin>, std::string> Admin::start(const ftp::Endpoint& address, const Metrics& metrics,
+                                                                const std::atomic<bool>& ready) {
+  static const unsigned features = mg_init_library(0);
+  static_cast<void>(features);
+
+  const std::string where = address.text();
+  if (address.address.family() == ftp::Family::V6 && mg_check_feature(MG_FEATURES_IPV6) == 0) {
+    return std::unexpected("admin: can't listen on " + where +
+                           ": the CivetWeb library here is built without IPv6; use an IPv4 address");
+  }
+  // No document root, and every request is answered by on_request: no file is ever looked for.
+  const char* options[] = {"listening_ports",
+                           where.c_str(),
+                           "num_threads",
+                           "2",
+                           "request_timeout_ms",
+                           "10000",
+                           "enable_keep_alive",
+                           "no",
+                           "enable_directory_listing",
+                           "no",
+                           "enable_auth_domain_check",
+                           "no",
+                           "access_control_allow_origin",
+                           "",
+                           nullptr};
+  mg_callbacks callbacks{};
+  callbacks.begin_request = &State::on_request;
+  callbacks.log_message = &State::on_log;
+
+  auto state = std::make_unique<State>(address, metrics, ready);
+  std::array<char, 256> reason{};
+  mg_init_data init{&callbacks, state.get(), options};
+  mg_error_data error{};
+  error.text = reason.data();
+  error.text_buffer_size = reason.size();
+  state->server = mg_start2(&init, &error);
+  if (state->server == nullptr) {
+    const std::string why = listen_error(address);
+    return std::unexpected("admin: can't listen on " + where + ": " + (why.empty() ? reason.data() : why));
+  }
+  state->started = true;
+  mg_server_port port{};
+  if (mg_get_server_ports(state->server, 1, &port) == 1) state->address.port = static_cast<std::uint16_t>(port.port);
+  return std::unique_ptr<Admin>(new Admin(std::move(state)));
+}
+
+}  // namespace pasvgate::observe

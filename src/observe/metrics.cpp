@@ -1,0 +1,269 @@
+#include "observe/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <cstddef>
+#include <map>
+#include <mutex>
+#include <sstream>
+#include <utility>
+#include <variant>
+
+namespace pasvgate::observe {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using prometheus::Labels;
+using prometheus::Registry;
+
+/// Success and failure as a label: what "failed" means is said in each metric's help.
+enum class Outcome : std::uint8_t { Ok, Failed };
+
+Outcome outcome(bool ok) { return ok ? Outcome::Ok : Outcome::Failed; }
+
+// Label values of the enums that have no name function of their own, in the order of the enumerators.
+constexpr std::array<std::string_view, 2> kOutcomes{"ok", "failed"};
+constexpr std::array<std::string_view, 2> kDirections{"download", "upload"};
+constexpr std::array<std::string_view, 4> kDataResults{"ok", "refused", "timeout", "failed"};
+constexpr std::array<std::string_view, 2> kRejections{"no_lease", "session_gone"};
+constexpr std::array<std::string_view, 6> kLeaseEvents{"taken",   "accepted",  "expired",
+                                                       "dropped", "exhausted", "client_limit"};
+constexpr std::array<std::string_view, 2> kLimits{"sessions", "descriptors"};
+
+constexpr std::size_t kVerbs = std::to_underlying(ftp::Verb::Other) + std::size_t{1};
+constexpr std::size_t kEndReasons = std::to_underlying(gateway::EndReason::Refused) + std::size_t{1};
+constexpr std::size_t kTransferResults = std::to_underlying(gateway::TransferNote::Result::Stalled) + std::size_t{1};
+
+/// The values of a label whose name function is `name`, for the first `N` enumerators.
+template <std::size_t N, typename Enum>
+std::array<std::string_view, N> names(std::string_view (*name)(Enum)) {
+  std::array<std::string_view, N> values;
+  for (std::size_t i = 0; i < N; ++i) values[i] = name(static_cast<Enum>(i));
+  return values;
+}
+
+/// One counter for each value of an enum. All exist from the start, so that a rate sees the first event too.
+template <typename Enum, std::size_t N>
+class CounterSet {
+ public:
+  CounterSet(prometheus::Family<Counter>& family, const std::string& label,
+             const std::array<std::string_view, N>& values, const Labels& others = {}) {
+    for (std::size_t i = 0; i < N; ++i) {
+      Labels labels = others;
+      labels.emplace(label, values[i]);
+      counters_[i] = &family.Add(labels);
+    }
+  }
+  Counter& operator[](Enum value) const { return *counters_[static_cast<std::size_t>(value)]; }
+
+ private:
+  std::array<Counter*, N> counters_;
+};
+
+/// One gauge for each backend; the config's names bound their number.
+class BackendGauges {
+ public:
+  explicit BackendGauges(prometheus::Family<Gauge>& family) : family_(family) {}
+
+  Gauge& of(std::string_view backend) {
+    const std::lock_guard lock(mutex_);
+    auto found = gauges_.find(backend);
+    if (found == gauges_.end()) {
+      found = gauges_.emplace(backend, &family_.Add({{"backend", std::string(backend)}})).first;
+    }
+    return *found->second;
+  }
+
+ private:
+  prometheus::Family<Gauge>& family_;
+  std::mutex mutex_;
+  std::map<std::string, Gauge*, std::less<>> gauges_;
+};
+
+prometheus::Family<Counter>& counters(Registry& registry, const std::string& name, const std::string& help) {
+  return prometheus::BuildCounter().Name("pasvgate_" + name).Help(help).Register(registry);
+}
+
+prometheus::Family<Gauge>& gauges(Registry& registry, const std::string& name, const std::string& help) {
+  return prometheus::BuildGauge().Name("pasvgate_" + name).Help(help).Register(registry);
+}
+
+Histogram& histogram(Registry& registry, const std::string& name, const std::string& help,
+                     const Histogram::BucketBoundaries& seconds) {
+  return prometheus::BuildHistogram().Name("pasvgate_" + name).Help(help).Register(registry).Add({}, seconds);
+}
+
+double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+struct Metrics::State {
+  using Result = gateway::TransferNote::Result;
+
+  Registry registry;
+
+  Counter& sessions = counters(registry, "sessions_total", "Client sessions that were started.").Add({});
+  Gauge& sessions_active = gauges(registry, "sessions_active", "Client sessions that are open now.").Add({});
+  Histogram& session_duration = histogram(registry, "session_duration_seconds", "How long sessions lasted, in seconds.",
+                                          {0.1, 1, 5, 15, 60, 300, 900, 3600, 14'400, 86'400});
+  CounterSet<gateway::EndReason, kEndReasons> sessions_ended{
+      counters(registry, "sessions_ended_total", "Client sessions that ended, by the reason."), "reason",
+      names<kEndReasons>(&gateway::reason_name)};
+  CounterSet<Outcome, 2> logins{counters(registry, "logins_total", "Logins that the backend answered, by the result."),
+                                "result", kOutcomes};
+
+  prometheus::Family<Counter>& command_family =
+      counters(registry, "commands_total",
+               "Commands that got their final reply, by verb and result, where a reply of 400 and above is a failure.");
+  std::array<CounterSet<ftp::Verb, kVerbs>, 2> commands{
+      CounterSet<ftp::Verb, kVerbs>{command_family, "command", names<kVerbs>(&ftp::verb_name), {{"result", "ok"}}},
+      CounterSet<ftp::Verb, kVerbs>{command_family, "command", names<kVerbs>(&ftp::verb_name), {{"result", "failed"}}}};
+
+  prometheus::Family<Counter>& rewrite_family = counters(
+      registry, "rewrites_total", "Passive replies that were rewritten, by the verb with which the client asked.");
+  Counter& rewrites_pasv = rewrite_family.Add({{"verb", "PASV"}});
+  Counter& rewrites_epsv = rewrite_family.Add({{"verb", "EPSV"}});
+
+  prometheus::Family<Counter>& data_family =
+      counters(registry, "data_connections_total", "Data connections that were tried, by leg, mode and result.");
+  std::array<CounterSet<DataResult, 4>, 2> data_connections{
+      CounterSet<DataResult, 4>{data_family, "result", kDataResults, {{"leg", "client"}, {"mode", "passive"}}},
+      CounterSet<DataResult, 4>{data_family, "result", kDataResults, {{"leg", "backend"}, {"mode", "passive"}}}};
+  CounterSet<Rejected, 2> data_rejected{
+      counters(registry, "data_rejected_total",
+               "Connections to a passive port that were closed because no session waited for them, by the reason."),
+      "reason", kRejections};
+
+  CounterSet<ftp::Direction, 2> transfer_bytes{
+      counters(registry, "transfer_bytes_total", "Payload bytes that were relayed, by the direction of the transfer."),
+      "direction", kDirections};
+  Histogram& transfer_duration =
+      histogram(registry, "transfer_duration_seconds", "How long transfers lasted, in seconds.",
+                {0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200});
+  prometheus::Family<Counter>& transfer_family =
+      counters(registry, "transfers_total", "Transfers that ended, by direction and result.");
+  std::array<CounterSet<Result, kTransferResults>, 2> transfers{
+      CounterSet<Result, kTransferResults>{
+          transfer_family, "result", names<kTransferResults>(&gateway::result_name), {{"direction", "download"}}},
+      CounterSet<Result, kTransferResults>{
+          transfer_family, "result", names<kTransferResults>(&gateway::result_name), {{"direction", "upload"}}}};
+
+  Gauge& ports_leased =
+      gauges(registry, "ports_leased", "Leases of passive ports that are held now, each waiting for its client.")
+          .Add({});
+  Gauge& ports_size = gauges(registry, "ports_size", "Passive ports that the pool has.").Add({});
+  CounterSet<LeaseEvent, 6> leases{
+      counters(
+          registry, "port_leases_total",
+          "What happened to leases of passive ports: taken is accepted, expired, dropped and those held now, while "
+          "exhausted and client_limit were never taken."),
+      "result", kLeaseEvents};
+
+  BackendGauges backend_up{
+      gauges(registry, "backend_up", "Whether the last connection to the backend was made (1) or failed (0).")};
+  BackendGauges backend_sessions{
+      gauges(registry, "backend_sessions_active", "Sessions that are connected to the backend now.")};
+  Histogram& backend_connect = histogram(registry, "backend_connect_duration_seconds",
+                                         "How long control connections to a backend took to be made, in seconds.",
+                                         {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5});
+
+  CounterSet<Limit, 2> limits{
+      counters(registry, "limits_hit_total", "Clients that were turned away because a limit was reached, by limit."),
+      "limit", kLimits};
+  CounterSet<Outcome, 2> reloads{
+      counters(registry, "config_reloads_total", "Reloads of the configuration, by the result."), "result", kOutcomes};
+  Gauge& last_reload =
+      gauges(registry, "config_last_reload_success_timestamp_seconds",
+             "When the configuration was last loaded with success, in seconds since the epoch, or 0 for never.")
+          .Add({});
+  Gauge& build_info = gauges(registry, "build_info", "The version of the gateway as a label, always with the value 1.")
+                          .Add({{"version", PASVGATE_VERSION}});
+};
+
+Metrics::Metrics() : state_(std::make_unique<State>()) { state_->build_info.Set(1); }
+
+Metrics::~Metrics() = default;
+
+void Metrics::session_started() {
+  state_->sessions.Increment();
+  state_->sessions_active.Increment();
+}
+
+void Metrics::session_ended(gateway::EndReason reason, std::chrono::nanoseconds duration) {
+  state_->sessions_ended[reason].Increment();
+  state_->sessions_active.Decrement();
+  state_->session_duration.Observe(seconds(duration));
+}
+
+void Metrics::note(const gateway::Note& note) {
+  struct Count {
+    State& state;
+    void operator()(const gateway::CommandNote& command) const {
+      const Outcome result = outcome(command.code < 400);
+      state.commands[std::to_underlying(result)][command.verb].Increment();
+    }
+    void operator()(const gateway::LoginNote& login) const { state.logins[outcome(login.ok)].Increment(); }
+    void operator()(const gateway::RewriteNote& rewrite) const {
+      (rewrite.verb == ftp::Verb::Epsv ? state.rewrites_epsv : state.rewrites_pasv).Increment();
+    }
+    void operator()(const gateway::TransferNote& transfer) const {
+      state.transfers[std::to_underlying(transfer.direction)][transfer.result].Increment();
+    }
+    // Counted where it happens, by lease(): once here too would be twice.
+    void operator()(const gateway::LeaseNote&) const {}
+    void operator()(const gateway::WarningNote&) const {}
+  };
+  std::visit(Count{*state_}, note);
+}
+
+void Metrics::data_connection(gateway::Leg leg, DataResult result) {
+  state_->data_connections[std::to_underlying(leg)][result].Increment();
+}
+
+void Metrics::data_rejected(Rejected reason) { state_->data_rejected[reason].Increment(); }
+
+void Metrics::transfer_bytes(ftp::Direction direction, std::uint64_t bytes) {
+  state_->transfer_bytes[direction].Increment(static_cast<double>(bytes));
+}
+
+void Metrics::transfer_duration(std::chrono::nanoseconds duration) {
+  state_->transfer_duration.Observe(seconds(duration));
+}
+
+void Metrics::lease(LeaseEvent event) { state_->leases[event].Increment(); }
+
+void Metrics::ports_leased(std::int64_t change) { state_->ports_leased.Increment(static_cast<double>(change)); }
+
+void Metrics::ports_size(std::size_t size) { state_->ports_size.Set(static_cast<double>(size)); }
+
+void Metrics::backend_up(std::string_view backend, bool up) { state_->backend_up.of(backend).Set(up ? 1 : 0); }
+
+void Metrics::backend_sessions(std::string_view backend, int change) {
+  state_->backend_sessions.of(backend).Increment(change);
+}
+
+void Metrics::backend_connected(std::chrono::nanoseconds duration) {
+  state_->backend_connect.Observe(seconds(duration));
+}
+
+void Metrics::limit_hit(Limit limit) { state_->limits[limit].Increment(); }
+
+void Metrics::config_reload(bool ok, std::chrono::system_clock::time_point now) {
+  state_->reloads[outcome(ok)].Increment();
+  if (ok) state_->last_reload.Set(seconds(now.time_since_epoch()));
+}
+
+std::string Metrics::scrape() const {
+  std::ostringstream text;
+  prometheus::TextSerializer().Serialize(text, state_->registry.Collect());
+  return std::move(text).str();
+}
+
+}  // namespace pasvgate::observe

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "gateway/note.h"
+
+namespace pasvgate::observe {
+
+/// Every metric of the gateway, declared here only (design §11). Handles are looked up at start and held: no call
+/// builds a label or allocates. All calls are thread-safe. Labels are of bounded size: never an address, a user or a
+/// path.
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  void session_started();
+  void session_ended(gateway::EndReason reason, std::chrono::nanoseconds duration);
+  void note(const gateway::Note& note);  ///< Counts what the core reports.
+
+  enum class DataResult : std::uint8_t { Ok, Refused, Timeout, Failed };
+  void data_connection(gateway::Leg leg, DataResult result);
+  enum class Rejected : std::uint8_t { NoLease, SessionGone };
+  void data_rejected(Rejected reason);
+  void transfer_bytes(ftp::Direction direction, std::uint64_t bytes);  ///< Once for each chunk moved.
+  void transfer_duration(std::chrono::nanoseconds duration);
+
+  enum class LeaseEvent : std::uint8_t { Taken, Accepted, Expired, Dropped, Exhausted, ClientLimit };
+  void lease(LeaseEvent event);
+  void ports_leased(std::int64_t change);
+  void ports_size(std::size_t size);
+
+  void backend_up(std::string_view backend, bool up);
+  void backend_sessions(std::string_view backend, int change);
+  void backend_connected(std::chrono::nanoseconds duration);
+
+  enum class Limit : std::uint8_t { Sessions, Descriptors };
+  void limit_hit(Limit limit);
+  void config_reload(bool ok, std::chrono::system_clock::time_point now);
+
+  /// The Prometheus text format of all of it.
+  [[nodiscard]] std::string scrape() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pasvgate::observe

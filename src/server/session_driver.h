@@ -1,0 +1,132 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "ftp/line.h"
+#include "gateway/session.h"
+#include "net/handle.h"
+#include "net/relay.h"
+#include "net/stream.h"
+#include "observe/log.h"
+#include "server/backend_connection.h"
+#include "server/shared.h"
+
+namespace pasvgate::server {
+
+/// Carries out one session: feeds gateway::Session with what happens on the sockets and does what it orders. Decides
+/// nothing about FTP. Lives on one worker, which owns it and frees it between two turns of the loop.
+class SessionDriver final : public net::Stream::Listener, public net::Relay::Listener {
+ public:
+  SessionDriver(Worker& worker, std::uint64_t id, net::Accepted client, const config::Listener& listener,
+                std::shared_ptr<const config::Config> config);
+  ~SessionDriver();
+  SessionDriver(const SessionDriver&) = delete;
+  SessionDriver& operator=(const SessionDriver&) = delete;
+
+  void begin();
+  /// The process is about to end: finish what runs, then close.
+  void drain();
+  /// Ends at once.
+  void kill();
+
+  // From the port pool.
+  void lease_ready(const gateway::Lease& lease, bool opened);
+  void data_arrived(std::uint64_t lease_id, net::Fd socket);
+  [[nodiscard]] bool waits_for_lease() const { return wants_lease_; }
+
+ private:
+  /// A control connection with what is between it and the session.
+  struct Leg {
+    std::unique_ptr<net::Stream> stream;
+    ftp::LineFramer framer;
+    std::string unread;           ///< Read from the socket while the session was paused.
+    bool session_paused = false;  ///< By the session.
+    bool flow_paused = false;     ///< Because the other leg's peer doesn't read.
+    bool closed_unread = false;   ///< The peer's end was seen and is told after `unread`.
+    [[nodiscard]] bool is_paused() const { return session_paused || flow_paused; }
+  };
+  /// One entry from the loop. The outermost one flushes what was queued and sees to the end of the session.
+  class Turn;
+
+  void on_bytes(net::Stream& stream, std::string_view bytes) override;
+  void on_closed(net::Stream& stream, net::Stream::Closed how) override;
+  void on_written(net::Stream& stream) override;
+  void on_moved(ftp::Direction direction, std::uint64_t bytes) override;
+  void on_delivered(ftp::Direction direction, std::uint64_t bytes) override;
+  void on_broken(net::Relay::Side side, bool stalled) override;
+
+  void handle(const gateway::Event& event);
+  void take_lines(Leg& leg, std::string_view bytes);
+  void take_unread();
+  void finish_turn();
+  void flow_control();
+
+  void execute(const gateway::ConnectBackend& action);
+  void execute(const gateway::ToClient& action);
+  void execute(const gateway::ToBackend& action);
+  void execute(const gateway::TakeLease& action);
+  void execute(const gateway::DropLease& action);
+  void execute(const gateway::OpenBackendData& action);
+  void execute(const gateway::CloseData& action);
+  void execute(const gateway::ResetData& action);
+  void execute(const gateway::PauseClient& action);
+  void execute(const gateway::ResumeClient& action);
+  void execute(const gateway::PauseBackend& action);
+  void execute(const gateway::ResumeBackend& action);
+  void execute(const gateway::SetTimer& action);
+  void execute(const gateway::StopTimer& action);
+  void execute(const gateway::RememberNoEpsv& action);
+  void execute(const gateway::Note& note);
+  void execute(const gateway::End& action);
+
+  void backend_connected(net::Result<net::Fd> socket);
+  void backend_data_connected(net::Result<net::Fd> socket);
+  void lease_timed_out();
+  void release_data(bool reset);
+  void close_session();
+  void close_client();
+  [[nodiscard]] std::optional<ftp::Address> advertised() const;
+
+  Worker& worker_;
+  const std::uint64_t id_;
+  const std::shared_ptr<const config::Config> config_;
+  const config::Listener listener_;
+  const config::Backend& backend_settings_;  ///< In `config_`.
+  const ftp::Endpoint client_address_;
+  const ftp::Address dialled_;
+  const std::uint64_t started_;  ///< Nanoseconds of uv_hrtime.
+
+  gateway::Session session_;
+  std::vector<gateway::Action> actions_;
+  std::vector<gateway::Event> later_;  ///< Events that came while one was handled; never lines.
+  observe::SessionLog log_;
+  Leg client_;
+  Leg backend_;
+  ftp::Address backend_address_;  ///< The control peer.
+  std::unique_ptr<BackendConnection> connecting_;
+  net::Timer timer_;
+  net::Timer lease_timer_;
+  net::Timer closing_timer_;
+
+  std::optional<gateway::Lease> lease_;
+  bool wants_lease_ = false;
+  net::Fd client_data_;  ///< Accepted, until the backend's leg stands.
+  std::unique_ptr<net::Connector> data_connector_;
+  std::unique_ptr<net::Relay> relay_;
+  std::uint64_t relay_started_ = 0;
+
+  int depth_ = 0;  ///< Of Turn.
+  bool handling_ = false;
+  bool unread_waits_ = false;
+  bool backend_counted_ = false;
+  std::optional<gateway::EndReason> ended_;
+  bool closing_ = false;
+};
+
+}  // namespace pasvgate::server

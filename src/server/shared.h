@@ -1,0 +1,75 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "config/config.h"
+#include "ftp/address.h"
+#include "gateway/port_pool.h"
+#include "net/guarded.h"
+#include "net/socket.h"
+#include "observe/metrics.h"
+#include "server/port_sockets.h"
+
+namespace pasvgate::server {
+
+class Worker;
+
+/// What all workers share. Everything mutable is behind a lock or atomic; no lock is held across I/O.
+struct Shared {
+  Shared(const config::Config& config, PortSockets reserved, unsigned worker_count, std::uint64_t seed)
+      : pool(config.passive_ports, config.limits.leases_per_client, worker_count, seed),
+        port_sockets(std::move(reserved)) {}
+
+  observe::Metrics metrics;
+  net::Guarded<gateway::PortPool> pool;
+  const PortSockets port_sockets;
+  /// The last good answers for the names in `advertise`.
+  net::Guarded<std::map<std::string, ftp::Address>> advertised_names;
+  /// Backends (by name of their group) that turned out to have no EPSV.
+  net::Guarded<std::set<std::string>> without_epsv;
+  std::atomic<std::size_t> sessions = 0;
+  std::vector<std::unique_ptr<Worker>> workers;  ///< Fixed before the first thread starts.
+};
+
+/// A control socket that a worker accepts on.
+struct ListenerSocket {
+  config::Listener listener;
+  net::Fd socket;
+};
+
+// What workers tell each other, and the process tells them.
+struct NewConfig {
+  std::shared_ptr<const config::Config> config;
+  std::vector<ListenerSocket> added;  ///< This worker's own sockets of listeners that are new.
+};
+/// To the owner of a port: open it, then pass the lease on.
+struct OpenPort {
+  gateway::Lessee lessee;
+  gateway::Lease lease;
+};
+/// To the owner of a port: its number of leases has changed.
+struct SyncPort {
+  std::size_t index;
+};
+/// To the lessee's worker.
+struct LeaseReady {
+  std::uint64_t session;
+  gateway::Lease lease;
+  bool opened;  ///< False: the port couldn't be opened, the lease is gone.
+};
+struct DataArrived {
+  std::uint64_t session;
+  std::uint64_t lease;
+  net::Fd socket;
+};
+struct DrainSessions {};
+struct StopNow {};
+using Message = std::variant<NewConfig, OpenPort, SyncPort, LeaseReady, DataArrived, DrainSessions, StopNow>;
+
+}  // namespace pasvgate::server

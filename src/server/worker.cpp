@@ -1,0 +1,312 @@
+#include "server/worker.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <random>
+#include <utility>
+
+#include "observe/log.h"
+#include "server/session_driver.h"
+
+namespace pasvgate::server {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kReadBuffer = 64 * 1024;
+// Accepted in one callback, so that a flood of connections leaves the running sessions their turn.
+constexpr int kAcceptsPerTurn = 64;
+constexpr int kPortBacklog = 128;
+// Without descriptors accept fails at once, again and again: so it isn't tried for a while.
+constexpr auto kAcceptPause = 100ms;
+
+bool out_of_descriptors(int code) { return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM; }
+
+// Session ids are random in their upper half, so that those of two runs of the process don't meet in a log.
+std::uint64_t first_session_id(unsigned worker) {
+  std::random_device entropy;
+  return (static_cast<std::uint64_t>(entropy()) << 32U) | (static_cast<std::uint64_t>(worker) << 24U);
+}
+
+}  // namespace
+
+Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
+    : index_(index),
+      shared_(shared),
+      on_empty_(std::move(on_empty)),
+      mailbox_(loop_,
+               [this](Message message) { std::visit([this](auto&& one) { on(std::move(one)); }, std::move(message)); }),
+      next_turn_(loop_.uv(), [this] { bury(); }),
+      accept_pause_(loop_.uv(), [this] { resume_accepting(); }),
+      read_buffer_(kReadBuffer),
+      next_session_(first_session_id(index)) {}
+
+Worker::~Worker() = default;
+
+void Worker::start() {
+  thread_ = std::thread([this] { loop_.run(); });
+}
+
+void Worker::join() { thread_.join(); }
+
+// Listeners, sessions.
+
+void Worker::on(NewConfig message) {
+  config_ = std::move(message.config);
+  std::erase_if(listeners_, [&](const auto& open) {
+    return std::ranges::none_of(config_->listeners,
+                                [&](const config::Listener& kept) { return kept.address == open->settings.address; });
+  });
+  for (auto& open : listeners_) {
+    for (const auto& kept : config_->listeners) {
+      if (kept.address == open->settings.address) open->settings = kept;
+    }
+  }
+  for (auto& added : message.added) open_listener(std::move(added));
+}
+
+void Worker::open_listener(ListenerSocket added) {
+  auto open = std::make_unique<OpenListener>(std::move(added.listener), std::move(added.socket), net::Poll{});
+  open->poll = net::Poll(loop_.uv(), open->socket.get(), [this, here = open.get()](int) { accept_sessions(*here); });
+  if (!accepting_paused_) open->poll.want(UV_READABLE);
+  listeners_.push_back(std::move(open));
+}
+
+void Worker::accept_sessions(OpenListener& listener) {
+  for (int count = 0; count < kAcceptsPerTurn; ++count) {
+    auto accepted = net::accept_tcp(listener.socket);
+    if (accepted) {
+      start_session(std::move(*accepted), listener.settings);
+      continue;
+    }
+    if (out_of_descriptors(accepted.error().code)) pause_accepting();
+    // ECONNABORTED and its like: that client is gone, the next one is not.
+    if (accepted.error().code == EAGAIN || out_of_descriptors(accepted.error().code)) return;
+  }
+}
+
+void Worker::start_session(net::Accepted client, const config::Listener& listener) {
+  if (shared_.sessions.fetch_add(1) >= config_->limits.sessions) {
+    shared_.sessions.fetch_sub(1);
+    shared_.metrics.limit_hit(observe::Metrics::Limit::Sessions);
+    static constexpr std::string_view kFull = "421 Too many sessions, try again later.\r\n";
+    ::send(client.socket.get(), kFull.data(), kFull.size(), MSG_NOSIGNAL);
+    return;
+  }
+  const std::uint64_t id = next_session_++;
+  auto session = std::make_unique<SessionDriver>(*this, id, std::move(client), listener, config_);
+  auto& here = *session;
+  sessions_.emplace(id, std::move(session));
+  here.begin();
+}
+
+void Worker::pause_accepting() {
+  if (accepting_paused_) return;
+  accepting_paused_ = true;
+  shared_.metrics.limit_hit(observe::Metrics::Limit::Descriptors);
+  observe::log(config::LogLevel::Error, "no descriptors left, accepting pauses");
+  for (auto& listener : listeners_) listener->poll.want(0);
+  for (auto& [index, polls] : open_ports_) {
+    for (auto& poll : polls) poll.want(0);
+  }
+  accept_pause_.start(kAcceptPause);
+}
+
+void Worker::resume_accepting() {
+  accepting_paused_ = false;
+  for (auto& listener : listeners_) listener->poll.want(UV_READABLE);
+  for (auto& [index, polls] : open_ports_) {
+    for (auto& poll : polls) poll.want(UV_READABLE);
+  }
+}
+
+void Worker::retire(std::uint64_t session) {
+  const auto found = sessions_.find(session);
+  if (found == sessions_.end()) return;
+  dead_sessions_.push_back(std::move(found->second));
+  sessions_.erase(found);
+  next_turn_.start();
+}
+
+void Worker::retire(std::unique_ptr<net::Relay> relay) {
+  dead_relays_.push_back(std::move(relay));
+  if (next_turn_) next_turn_.start();
+}
+
+void Worker::bury() {
+  next_turn_.stop();
+  dead_relays_.clear();
+  shared_.sessions.fetch_sub(dead_sessions_.size());
+  std::exchange(dead_sessions_, {}).clear();
+  dead_relays_.clear();
+  end_if_empty();
+}
+
+void Worker::on(const DrainSessions&) {
+  draining_ = true;
+  listeners_.clear();
+  std::vector<SessionDriver*> all;
+  for (auto& [id, session] : sessions_) all.push_back(session.get());
+  for (auto* session : all) session->drain();
+  end_if_empty();
+}
+
+void Worker::end_if_empty() {
+  if (draining_ && sessions_.empty() && dead_sessions_.empty()) on_empty_();
+}
+
+void Worker::on(const StopNow&) {
+  draining_ = false;
+  stopping_ = true;
+  listeners_.clear();
+  std::vector<SessionDriver*> all;
+  for (auto& [id, session] : sessions_) all.push_back(session.get());
+  for (auto* session : all) session->kill();
+  bury();
+  open_ports_.clear();
+  accept_pause_.close();
+  next_turn_.close();
+  mailbox_.close();
+}
+
+// The port pool.
+
+void Worker::take_lease(gateway::Lessee lessee, const ftp::Address& client,
+                        const std::function<void(bool)>& on_refused) {
+  const auto lease = shared_.pool.with([&](gateway::PortPool& pool) {
+    auto taken = pool.take(client, lessee);
+    if (!taken && taken.error() == gateway::LeaseFailure::Exhausted) pool.wait(client, lessee);
+    return taken;
+  });
+  if (lease) return give(lessee, *lease);
+  const bool waits = lease.error() == gateway::LeaseFailure::Exhausted;
+  if (!waits) shared_.metrics.lease(observe::Metrics::LeaseEvent::ClientLimit);
+  on_refused(waits);
+}
+
+/// The lease is taken: its owner opens the port, then the lessee is told.
+void Worker::give(const gateway::Lessee& lessee, const gateway::Lease& lease) {
+  const unsigned owner = static_cast<unsigned>(lease.index % shared_.workers.size());
+  if (owner != index_) return shared_.workers[owner]->post(OpenPort{lessee, lease});
+  shared_.metrics.lease(observe::Metrics::LeaseEvent::Taken);
+  shared_.metrics.ports_leased(1);
+  const bool opened = sync_port(lease.index);
+  if (!opened) drop_lease(lease);
+  deliver(lessee, lease, opened);
+}
+
+void Worker::on(const OpenPort& message) { give(message.lessee, message.lease); }
+
+void Worker::deliver(const gateway::Lessee& lessee, const gateway::Lease& lease, bool opened) {
+  if (lessee.worker != index_) {
+    return shared_.workers[lessee.worker]->post(LeaseReady{lessee.session, lease, opened});
+  }
+  on(LeaseReady{lessee.session, lease, opened});
+}
+
+void Worker::on(const LeaseReady& message) {
+  const auto session = sessions_.find(message.session);
+  if (session != sessions_.end()) return session->second->lease_ready(message.lease, message.opened);
+  if (message.opened) drop_lease(message.lease);
+}
+
+bool Worker::drop_lease(const gateway::Lease& lease, LeaseEnd why) {
+  std::vector<gateway::PortPool::Served> served;
+  const bool dropped = shared_.pool.with([&](gateway::PortPool& pool) {
+    const bool ended = pool.drop(lease.id);
+    while (const auto next = pool.serve_waiting()) served.push_back(*next);
+    return ended;
+  });
+  if (dropped) {
+    using enum observe::Metrics::LeaseEvent;
+    shared_.metrics.lease(why == LeaseEnd::Expired ? Expired : Dropped);
+    shared_.metrics.ports_leased(-1);
+  }
+  lease_ended(lease.index, served);
+  return dropped;
+}
+
+void Worker::lease_ended(std::size_t index, const std::vector<gateway::PortPool::Served>& served) {
+  const auto owner = index % shared_.workers.size();
+  if (owner == index_) {
+    sync_port(index);
+  } else {
+    shared_.workers[owner]->post(SyncPort{index});
+  }
+  for (const auto& next : served) give(next.lessee, next.lease);
+}
+
+void Worker::stop_waiting(std::uint64_t session) {
+  shared_.pool.with([&](gateway::PortPool& pool) { pool.stop_waiting({session, index_}); });
+}
+
+void Worker::on(const SyncPort& message) { sync_port(message.index); }
+
+bool Worker::sync_port(std::size_t index) {
+  if (stopping_) return false;
+  const bool wanted = shared_.pool.with([&](const gateway::PortPool& pool) { return pool.waiting(index) > 0; });
+  const bool is_open = open_ports_.contains(index);
+  if (wanted == is_open) return true;
+  const auto& sockets = shared_.port_sockets.at(index);
+  if (!wanted) {
+    open_ports_.erase(index);
+    for (const auto& socket : sockets) net::stop_listening(socket);
+    return true;
+  }
+  PortPolls polls;
+  for (std::size_t number = 0; number < sockets.size(); ++number) {
+    if (const auto listening = net::start_listening(sockets[number], kPortBacklog); !listening) {
+      observe::log(config::LogLevel::Error, "a passive port can't be opened", {{"error", listening.error().text()}});
+      for (const auto& socket : sockets) net::stop_listening(socket);
+      return false;
+    }
+    polls.emplace_back(loop_.uv(), sockets[number].get(), [this, index, number](int) { accept_data(index, number); });
+    if (!accepting_paused_) polls.back().want(UV_READABLE);
+  }
+  open_ports_.emplace(index, std::move(polls));
+  return true;
+}
+
+void Worker::accept_data(std::size_t index, std::size_t socket) {
+  std::vector<gateway::PortPool::Served> served;
+  for (int count = 0; count < kAcceptsPerTurn; ++count) {
+    auto accepted = net::accept_tcp(shared_.port_sockets.at(index)[socket]);
+    if (!accepted) {
+      if (out_of_descriptors(accepted.error().code)) pause_accepting();
+      if (accepted.error().code == EAGAIN || out_of_descriptors(accepted.error().code)) break;
+      if (accepted.error().code == EINVAL) break;  // closed by a lease that ended in this very loop
+      continue;
+    }
+    std::uint64_t lease = 0;
+    const auto lessee = shared_.pool.with([&](gateway::PortPool& pool) {
+      auto claimed = pool.claim(index, accepted->peer.address, &lease);
+      while (const auto next = pool.serve_waiting()) served.push_back(*next);
+      return claimed;
+    });
+    if (!lessee) {
+      accepted->socket.reset();
+      shared_.metrics.data_rejected(observe::Metrics::Rejected::NoLease);
+      observe::log(config::LogLevel::Warn, "data connection without a lease", {{"client", accepted->peer.text()}});
+      continue;
+    }
+    shared_.metrics.lease(observe::Metrics::LeaseEvent::Accepted);
+    shared_.metrics.ports_leased(-1);
+    DataArrived arrived{lessee->session, lease, std::move(accepted->socket)};
+    if (lessee->worker == index_) {
+      on(std::move(arrived));
+    } else {
+      shared_.workers[lessee->worker]->post(std::move(arrived));
+    }
+  }
+  lease_ended(index, served);
+}
+
+void Worker::on(DataArrived message) {
+  const auto session = sessions_.find(message.session);
+  if (session != sessions_.end()) return session->second->data_arrived(message.lease, std::move(message.socket));
+  message.socket.reset();
+  shared_.metrics.data_rejected(observe::Metrics::Rejected::SessionGone);
+}
+
+}  // namespace pasvgate::server

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "net/guarded.h"
+#include "net/handle.h"
+#include "net/pipe_pool.h"
+#include "net/relay.h"
+#include "server/shared.h"
+
+namespace pasvgate::server {
+
+class SessionDriver;
+
+/// One thread with one libuv loop, its own accept sockets, its sessions and the ports of the pool that it owns. A
+/// session lives here for its whole life. Other threads reach a worker by `post` alone.
+class Worker {
+ public:
+  /// `on_empty` is called on this worker's thread when it is draining and its last session has gone.
+  Worker(unsigned index, Shared& shared, std::function<void()> on_empty);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void start();
+  void join();
+  /// From any thread.
+  void post(Message message) { mailbox_.post(std::move(message)); }
+
+  // For the sessions, on this worker's thread.
+  [[nodiscard]] unsigned index() const { return index_; }
+  [[nodiscard]] net::Loop& loop() { return loop_; }
+  [[nodiscard]] Shared& shared() { return shared_; }
+  [[nodiscard]] net::PipePool& pipes() { return pipes_; }
+  [[nodiscard]] std::span<char> read_buffer() { return read_buffer_; }
+
+  /// SessionDriver::lease_ready answers, perhaps before this returns; `on_refused` when there is no port now: true when
+  /// the session waits in turn for one, false when its client has its share.
+  void take_lease(gateway::Lessee lessee, const ftp::Address& client,
+                  const std::function<void(bool waits)>& on_refused);
+  enum class LeaseEnd : std::uint8_t { Dropped, Expired };
+  /// False when it has ended already.
+  bool drop_lease(const gateway::Lease& lease, LeaseEnd why = LeaseEnd::Dropped);
+  void stop_waiting(std::uint64_t session);
+  /// Destroys it in the next turn.
+  void retire(std::uint64_t session);
+  void retire(std::unique_ptr<net::Relay> relay);
+
+ private:
+  struct OpenListener {
+    config::Listener settings;
+    net::Fd socket;
+    net::Poll poll;
+  };
+  /// The polls of one of our ports while it is open.
+  using PortPolls = std::vector<net::Poll>;
+
+  void on(NewConfig message);
+  void on(const OpenPort& message);
+  void on(const SyncPort& message);
+  void on(const LeaseReady& message);
+  void on(DataArrived message);
+  void on(const DrainSessions&);
+  void on(const StopNow&);
+
+  void open_listener(ListenerSocket added);
+  void accept_sessions(OpenListener& listener);
+  void start_session(net::Accepted client, const config::Listener& listener);
+  void pause_accepting();
+  void resume_accepting();
+
+  /// Opens or closes the port as its leases ask. False when it can't be opened.
+  bool sync_port(std::size_t index);
+  void accept_data(std::size_t index, std::size_t socket);
+  void lease_ended(std::size_t index, const std::vector<gateway::PortPool::Served>& served);
+  void give(const gateway::Lessee& lessee, const gateway::Lease& lease);
+  void deliver(const gateway::Lessee& lessee, const gateway::Lease& lease, bool opened);
+  void bury();
+  void end_if_empty();
+
+  const unsigned index_;
+  Shared& shared_;
+  std::function<void()> on_empty_;
+  net::Loop loop_;  // First of the handles' owners: it goes last.
+  net::Mailbox<Message> mailbox_;
+  net::NextTurn next_turn_;
+  net::Timer accept_pause_;
+  net::PipePool pipes_;
+  std::vector<char> read_buffer_;
+
+  std::shared_ptr<const config::Config> config_;
+  std::vector<std::unique_ptr<OpenListener>> listeners_;
+  std::unordered_map<std::size_t, PortPolls> open_ports_;
+  bool accepting_paused_ = false;
+  std::unordered_map<std::uint64_t, std::unique_ptr<SessionDriver>> sessions_;
+  std::vector<std::unique_ptr<SessionDriver>> dead_sessions_;
+  std::vector<std::unique_ptr<net::Relay>> dead_relays_;
+  std::uint64_t next_session_;
+  bool draining_ = false;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace pasvgate::server

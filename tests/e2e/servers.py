@@ -1,0 +1,200 @@
+"""Real FTP servers on loopback: vsftpd, ProFTPD, Pure-FTPd and inetutils-ftpd.
+
+Their Debian packages exclude each other, so that they are unpacked side by side and run from there. Each sees an /etc
+of its own (a mount namespace) in which the user `tester` exists; the machine's own users stay as they are.
+"""
+
+import crypt
+import fcntl
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+
+from harness import ROOT
+from waiting import accepts, free_port, seconds, until
+
+USER, PASSWORD, UID = "tester", "secret", 12345
+INSIDE = "192.168.1.10"
+
+PACKAGES = ["vsftpd", "proftpd-core", "pure-ftpd", "inetutils-ftpd",
+            "libwrap0", "libhiredis0.14", "libmemcached11", "libmemcachedutil2", "libhashkit2", "libpcre2-posix3",
+            "libpcre2-8-0", "libsodium23", "libncursesw6", "libidn2-0", "libcap2"]
+
+
+def unpacked():
+    """The folder with all servers, downloaded at the first call."""
+    cache = pathlib.Path(os.environ.get("PASVGATE_SERVERS", ROOT / "build/ftp-servers"))
+    cache.mkdir(parents=True, exist_ok=True)
+    root = cache / "root"
+    with open(cache / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (cache / "complete").exists():
+            debs = cache / "packages"
+            debs.mkdir(exist_ok=True)
+            subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *PACKAGES], cwd=debs,
+                           check=True, stdout=subprocess.DEVNULL)
+            for deb in sorted(debs.glob("*.deb")):
+                subprocess.run(["dpkg", "-x", deb, root], check=True)
+            (cache / "complete").touch()
+    return root
+
+
+class Server:
+    """Runs in a temporary folder; `files` is the home of `tester` and what the clients see."""
+
+    host = "127.0.0.1"
+    advertises_inside = True
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pasvgate-server-"))
+        self.folder.chmod(0o755)
+        self.files = self.folder / "files"
+        self.files.mkdir()
+        os.chown(self.files, UID, UID)
+        self.root = unpacked()
+        self.port = free_port(self.host)
+        self.address = f"{self.host}:{self.port}"
+        self._make_etc()
+        self.log_path = self.folder / "log"
+        mounts = "".join(f"mount --bind {self.folder}/etc/{name} /etc/{name} && "
+                         for name in ("passwd", "shadow", "group", "pam.d"))
+        library = self.root / "usr/lib/x86_64-linux-gnu"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-c", mounts + 'exec "$@"', "sh", *map(str, self.command())],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "LD_LIBRARY_PATH": str(library)})
+        try:
+            until(self._started, 10, lambda: f"{type(self).__name__} listens\n{self.log_path.read_text()}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def _started(self):
+        assert self.process.poll() is None, f"ended with {self.process.returncode}\n{self.log_path.read_text()}"
+        return accepts((self.host, self.port))
+
+    def _make_etc(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            secret = crypt.crypt(PASSWORD, crypt.METHOD_SHA256)
+        etc = self.folder / "etc"
+        (etc / "pam.d").mkdir(parents=True)
+        extra = {"passwd": f"{USER}:x:{UID}:{UID}::{self.files}:/bin/sh\n", "shadow": f"{USER}:{secret}:19000:0:99999:7:::\n",
+                 "group": f"{USER}:x:{UID}:\n"}
+        for name, line in extra.items():
+            text = pathlib.Path("/etc", name).read_text(encoding="utf-8")
+            (etc / name).write_text(text.rstrip("\n") + "\n" + line, encoding="utf-8")
+        (etc / "pam.d/ftp").write_text("auth required pam_unix.so\naccount required pam_unix.so\n"
+                                       "session required pam_permit.so\n", encoding="utf-8")
+
+    def command(self):
+        raise NotImplementedError
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def put(self, name, body):
+        path = self.files / name
+        path.write_bytes(body)
+        os.chown(path, UID, UID)
+
+    def stop(self):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                break
+            try:
+                self.process.wait(seconds(2))
+            except subprocess.TimeoutExpired:
+                pass
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Vsftpd(Server):
+    def command(self):
+        (self.folder / "empty").mkdir()
+        config = self.write("vsftpd.conf", f"""\
+listen=YES
+background=NO
+listen_address={self.host}
+listen_port={self.port}
+local_enable=YES
+write_enable=YES
+anonymous_enable=NO
+chroot_local_user=YES
+allow_writeable_chroot=YES
+pam_service_name=ftp
+nopriv_user=nobody
+secure_chroot_dir={self.folder}/empty
+pasv_address={INSIDE}
+seccomp_sandbox=NO
+max_per_ip=0
+vsftpd_log_file={self.folder}/vsftpd.log
+""")
+        return [self.root / "usr/sbin/vsftpd", config]
+
+
+class ProFtpd(Server):
+    def command(self):
+        config = self.write("proftpd.conf", f"""\
+ServerType standalone
+DefaultAddress {self.host}
+SocketBindTight on
+Port {self.port}
+ModulePath {self.root}/usr/lib/proftpd
+User nobody
+Group nogroup
+AuthPAM off
+AuthOrder mod_auth_unix.c
+RequireValidShell off
+DefaultRoot ~
+MasqueradeAddress {INSIDE}
+AllowOverwrite on
+AllowStoreRestart on
+AllowRetrieveRestart on
+UseReverseDNS off
+UseIPv6 off
+WtmpLog off
+DelayEngine off
+PidFile {self.folder}/pid
+ScoreboardFile {self.folder}/scoreboard
+SystemLog {self.folder}/proftpd.log
+TransferLog none
+ControlsEngine off
+MaxInstances 100
+""")
+        return [self.root / "usr/sbin/proftpd", "--nodaemon", "--config", config]
+
+
+class PureFtpd(Server):
+    def command(self):
+        # -u: smallest uid that may log in, -c/-C: sessions in all and per address.
+        return [self.root / "usr/sbin/pure-ftpd", "-S", f"{self.host},{self.port}", "-l", "unix", "-A", "-E", "-H",
+                "-u", "1000", "-c", "100", "-C", "100", "-P", INSIDE, "-g", self.folder / "pid"]
+
+
+class InetutilsFtpd(Server):
+    # It can't be told another address, and prints the one that it was reached by.
+    advertises_inside = False
+
+    def command(self):
+        inetd = pathlib.Path(__file__).with_name("inetd.py")
+        return [sys.executable, inetd, self.host, self.port, self.root / "usr/sbin/ftpd", "-a", "default"]
+
+
+ALL = [Vsftpd, ProFtpd, PureFtpd, InetutilsFtpd]

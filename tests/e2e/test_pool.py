@@ -1,0 +1,174 @@
+"""The passive ports: shared by address, closed unless leased, never more than configured."""
+
+import socket
+import time
+import unittest
+
+import tap
+from harness import Gateway
+from raw import Raw, read_all
+from stub import Stub
+from waiting import seconds
+
+
+def is_refused(address, source=None):
+    try:
+        socket.create_connection(address, timeout=seconds(5), source_address=(source, 0) if source else None).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def is_reset(sock):
+    try:
+        sock.recv(1)
+        return False
+    except ConnectionResetError:
+        return True
+
+
+class Sharing(unittest.TestCase):
+    def test_fifty_clients_on_four_ports(self):
+        """Each holds a lease while all others do; each then gets its own file through it."""
+        count = 50
+        with Stub() as stub, Gateway(stub.address, ports=4) as gateway:
+            stub.files = {str(number): f"file {number}".encode() * 1000 for number in range(count)}
+            clients = [Raw(gateway.address, f"127.0.0.{number + 2}").login() for number in range(count)]
+            try:
+                endpoints = [client.pasv() for client in clients]
+                self.assertEqual(gateway.metric("ports_leased"), count)
+                self.assertLessEqual({port for _, port in endpoints},
+                                     set(range(gateway.first_port, gateway.first_port + 4)))
+                legs = [client.connect(endpoint) for client, endpoint in zip(clients, endpoints)]
+                for number, (client, leg) in enumerate(zip(clients, legs)):
+                    self.assertEqual(client.command(f"RETR {number}").code, 150)
+                    self.assertEqual(read_all(leg), stub.files[str(number)])
+                    self.assertEqual(client.reply().code, 226)
+                    leg.close()
+            finally:
+                for client in clients:
+                    client.close()
+
+    def test_data_source_any_makes_leases_exclusive(self):
+        ports = {"data_source": "any", "lease_wait": "0s"}
+        with Stub() as stub, Gateway(stub.address, ports=2, passive_ports=ports) as gateway, \
+                Raw(gateway.address, "127.0.0.2") as one, Raw(gateway.address, "127.0.0.3") as two, \
+                Raw(gateway.address, "127.0.0.4") as three:
+            endpoint = one.login().pasv()
+            self.assertNotEqual(two.login().pasv(), endpoint)
+            self.assertEqual(three.login().command("PASV").code, 425)
+            one.source = "127.0.0.99"  # a balancer's address
+            data = one.connect(endpoint)
+            self.assertEqual(one.command("RETR hello.txt").code, 150)
+            self.assertEqual(read_all(data), b"hello\r\n")
+            self.assertEqual(one.reply().code, 226)
+            data.close()
+
+    def test_data_source_prefix(self):
+        with Stub() as stub, Gateway(stub.address, passive_ports={"data_source": "/24"}) as gateway, \
+                Raw(gateway.address, "127.0.0.2") as client:
+            endpoint = client.login().pasv()
+            client.source = "127.0.1.2"
+            self.assertTrue(is_reset(client.connect(endpoint)))
+            client.source = "127.0.0.77"
+            data = client.connect(endpoint)
+            self.assertEqual(client.command("RETR hello.txt").code, 150)
+            self.assertEqual(read_all(data), b"hello\r\n")
+            self.assertEqual(client.reply().code, 226)
+            data.close()
+
+
+class Limits(unittest.TestCase):
+    def test_exhausted_after_a_wait(self):
+        ports = {"lease_wait": "1s"}
+        with Stub() as stub, Gateway(stub.address, ports=2, passive_ports=ports) as gateway, \
+                Raw(gateway.address) as one, Raw(gateway.address) as two, Raw(gateway.address) as three:
+            one.login().pasv()
+            two.login().pasv()
+            three.login()
+            began = time.monotonic()
+            self.assertEqual(three.command("PASV").code, 425)
+            self.assertGreaterEqual(time.monotonic() - began, 0.9)
+            self.assertEqual(gateway.metric("port_leases_total", result="exhausted"), 1)
+            self.assertEqual(gateway.metric("ports_leased"), 2)
+
+    def test_waiting_pasv_gets_a_port_that_becomes_free(self):
+        ports = {"lease_wait": "10s"}
+        with Stub() as stub, Gateway(stub.address, ports=1, passive_ports=ports) as gateway, \
+                Raw(gateway.address) as one, Raw(gateway.address) as two:
+            one.login().pasv()
+            two.login().send("PASV\r\n")
+            stub.wait_command("PASV", 1)
+            one.close()
+            self.assertEqual(two.reply(5).code, 227)
+
+    def test_leases_per_client(self):
+        with Stub() as stub, Gateway(stub.address, limits={"leases_per_client": 1},
+                                     passive_ports={"lease_wait": "0s"}) as gateway, \
+                Raw(gateway.address) as one, Raw(gateway.address) as two, Raw(gateway.address, "127.0.0.2") as three:
+            one.login().pasv()
+            self.assertEqual(two.login().command("PASV").code, 425)
+            self.assertEqual(three.login().command("PASV").code, 227)
+            self.assertEqual(gateway.metric("port_leases_total", result="client_limit"), 1)
+
+
+class OpenOnlyWhileLeased(unittest.TestCase):
+    def test_port_is_closed_before_and_after(self):
+        with Stub() as stub, Gateway(stub.address, ports=3) as gateway, Raw(gateway.address) as client:
+            everything = [("127.0.0.1", gateway.first_port + index) for index in range(3)]
+            self.assertTrue(all(map(is_refused, everything)))
+            client.login()
+            endpoint = client.pasv()
+            self.assertTrue(all(is_refused(other) for other in everything if other != endpoint))
+            data = client.connect(endpoint)
+            gateway.wait_metric("ports_leased", 0)
+            self.assertTrue(all(map(is_refused, everything)))
+            self.assertEqual(client.command("RETR hello.txt").code, 150)
+            self.assertEqual(read_all(data), b"hello\r\n")
+            self.assertEqual(client.reply().code, 226)
+            data.close()
+
+    def test_ports_are_used_again(self):
+        with Stub() as stub, Gateway(stub.address, ports=2) as gateway, Raw(gateway.address) as client:
+            client.login()
+            for _ in range(30):
+                self.assertEqual(client.transfer("RETR hello.txt"), (b"hello\r\n", 226))
+
+    def test_stranger_is_reset_and_the_client_still_served(self):
+        with Stub() as stub, Gateway(stub.address) as gateway, Raw(gateway.address) as client, \
+                Raw(gateway.address, "127.0.0.9") as stranger:
+            endpoint = client.login().pasv()
+            self.assertTrue(is_reset(stranger.connect(endpoint)))
+            gateway.wait_metric("data_rejected_total", 1)
+            data = client.connect(endpoint)
+            self.assertEqual(client.command("RETR hello.txt").code, 150)
+            self.assertEqual(read_all(data), b"hello\r\n")
+            self.assertEqual(client.reply().code, 226)
+            data.close()
+
+    def test_lease_timeout(self):
+        with Stub() as stub, Gateway(stub.address, passive_ports={"lease_timeout": "300ms"}) as gateway, \
+                Raw(gateway.address) as client:
+            endpoint = client.login().pasv()
+            gateway.wait_metric("ports_leased", 0)
+            self.assertEqual(gateway.metric("port_leases_total", result="expired"), 1)
+            self.assertTrue(is_refused(endpoint))
+            self.assertEqual(client.command("RETR hello.txt").code, 425)
+            self.assertEqual(client.transfer("RETR hello.txt"), (b"hello\r\n", 226))
+
+    def test_second_pasv_replaces_the_first(self):
+        with Stub() as stub, Gateway(stub.address) as gateway, Raw(gateway.address) as client:
+            first = client.login().pasv()
+            second = client.pasv()
+            self.assertNotEqual(first, second)
+            self.assertEqual(gateway.metric("ports_leased"), 1)
+            self.assertTrue(is_refused(first))
+            data = client.connect(second)
+            self.assertEqual(client.command("RETR hello.txt").code, 150)
+            self.assertEqual(read_all(data), b"hello\r\n")
+            self.assertEqual(client.reply().code, 226)
+            data.close()
+
+
+if __name__ == "__main__":
+    tap.main()

@@ -1,0 +1,283 @@
+"""A transfer's end means what it says: FIN stays FIN, reset stays reset, and 226 means delivered."""
+
+import socket
+import threading
+import time
+import unittest
+
+import tap
+from harness import Gateway
+from raw import Raw, read_all, reset
+from stub import Stub
+from waiting import seconds, until
+
+BIG = bytes(range(256)) * (1 << 16)  # 16 MiB: more than the sockets' buffers on the way hold
+
+
+def small_window(client, endpoint):
+    """A data connection whose receive buffer is small, so that the sender has to wait for the reader."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    sock.settimeout(seconds(20))
+    sock.bind((client.sock.getsockname()[0], 0))
+    sock.connect(endpoint)
+    return sock
+
+
+class Scripted(unittest.TestCase):
+    """A stub, a gateway with short timeouts and one client that has logged in."""
+
+    timeouts = {"abort": "2s", "transfer_reply": "3s"}
+
+    def setUp(self):
+        self.stub = self.enterContext(Stub())
+        self.gateway = self.enterContext(Gateway(self.stub.address, timeouts=self.timeouts))
+        self.client = self.enterContext(Raw(self.gateway.address))
+        self.client.login()
+
+    def begin(self, command):
+        data = self.client.connect(self.client.pasv())
+        self.assertEqual(self.client.command(command).code, 150)
+        return data
+
+    def still_works(self):
+        self.assertEqual(self.client.transfer("RETR hello.txt"), (b"hello\r\n", 226))
+
+
+class Downloads(Scripted):
+    def test_226_waits_for_the_slow_reader(self):
+        """The server says 226 at once; the client hears it only after it has read the last byte."""
+        self.stub.files["big"] = BIG
+        data = small_window(self.client, self.client.pasv())
+        self.assertEqual(self.client.command("RETR big").code, 150)
+        received = 0
+        while received < len(BIG) - (1 << 20):
+            received += len(data.recv(1 << 16))
+        # A megabyte is still missing. Whatever was said until now must not be a final reply.
+        with self.assertRaises(TimeoutError):
+            self.client.line(0.3)
+        received += len(read_all(data))
+        data.close()
+        self.assertEqual((received, self.client.reply().code), (len(BIG), 226))
+
+    def test_226_before_the_first_byte(self):
+        def early(session, _):
+            session.reply("150 here", "226 done")
+            with session.accept() as data:
+                time.sleep(0.1)  # the point of the case: data long after its final reply
+                data.sendall(BIG[:1 << 20])
+
+        self.stub.on["RETR"] = early
+        data = self.begin("RETR x")
+        self.assertEqual(read_all(data), BIG[:1 << 20])
+        data.close()
+        self.assertEqual(self.client.reply().code, 226)
+
+    def test_reset_by_the_backend(self):
+        """The client's leg is reset too, and a 226 from a server that believes in it becomes 426."""
+        def cut(session, _):
+            session.reply("150 here")
+            data = session.accept()
+            data.sendall(b"half a fi")
+            until(lambda: len(received) > 0, 10, "the first half")
+            reset(data)
+            session.reply("226 all fine")
+
+        received = []
+        self.stub.on["RETR"] = cut
+        data = self.begin("RETR x")
+        received.append(data.recv(100))
+        with self.assertRaises(ConnectionResetError):
+            data.recv(100)
+        self.assertEqual(self.client.reply().code, 426)
+        self.assertEqual(self.gateway.metric("transfers_total", result="broken"), 1)
+        self.still_works_with_default()
+
+    def still_works_with_default(self):
+        del self.stub.on["RETR"]
+        self.still_works()
+
+    def test_reset_by_the_client(self):
+        """The server's leg is reset, and the client gets 426 (or the server's own refusal), never 226."""
+        seen = []
+
+        def endless(session, _):
+            session.reply("150 here")
+            with session.accept() as data:
+                try:
+                    while True:
+                        data.sendall(BIG)
+                except OSError as error:
+                    seen.append(error)
+            session.reply("226 as if nothing had happened")
+
+        self.stub.on["RETR"] = endless
+        data = self.begin("RETR x")
+        data.recv(1000)
+        reset(data)
+        self.assertEqual(self.client.reply().code, 426)
+        until(lambda: seen, 5, "the server's leg fails")
+        self.assertIsInstance(seen[0], ConnectionResetError)
+        self.still_works_with_default()
+
+    def test_client_closes_early(self):
+        """A client that has enough closes in order: the server's leg ends, and the answer isn't 226."""
+        self.stub.files["big"] = BIG
+        data = self.begin("RETR big")
+        data.recv(1000)
+        data.close()
+        self.assertEqual(self.client.reply().code, 426)
+        self.still_works()
+
+    def test_backend_error_after_150(self):
+        """A 451 after half of the file is forwarded, and the data connection doesn't look complete."""
+        def fail(session, _):
+            session.reply("150 here")
+            with session.accept() as data:
+                data.sendall(b"half")
+            session.reply("451 disk on fire")
+
+        self.stub.on["RETR"] = fail
+        data = self.begin("RETR x")
+        self.assertEqual(self.client.reply().code, 451)
+        data.close()
+        self.still_works_with_default()
+
+    def test_no_final_reply(self):
+        """The server's data connection ends and its 226 never comes: an answer comes all the same."""
+        def mute(session, _):
+            session.reply("150 here")
+            session.accept().close()
+
+        self.stub.on["RETR"] = mute
+        data = self.begin("RETR x")
+        self.assertEqual(read_all(data), b"")
+        self.assertIn(self.client.reply(20).code, (421, 426))
+        data.close()
+
+
+class Uploads(Scripted):
+    def test_reset_is_no_complete_file(self):
+        data = self.begin("STOR broken")
+        data.sendall(b"half of it")
+        until(lambda: self.gateway.metric("transfer_bytes_total", direction="upload") == 10, 5, "10 bytes relayed")
+        reset(data)
+        self.assertEqual(self.client.reply().code, 426)
+        self.assertEqual(self.stub.broken_uploads, ["broken"])
+        self.assertNotIn("broken", self.stub.files)
+        self.still_works()
+
+    def test_226_for_a_broken_upload_becomes_426(self):
+        def careless(session, _):
+            session.reply("150 go on")
+            try:
+                read_all(session.accept())
+            except ConnectionResetError:
+                pass
+            session.reply("226 stored")
+
+        self.stub.on["STOR"] = careless
+        data = self.begin("STOR x")
+        data.sendall(b"half")
+        until(lambda: self.gateway.metric("transfer_bytes_total", direction="upload") == 4, 5, "4 bytes relayed")
+        reset(data)
+        self.assertEqual(self.client.reply().code, 426)
+        self.still_works()
+
+    def test_half_close(self):
+        """The client ends its upload with FIN and keeps its receiving side open until the 226."""
+        data = self.begin("STOR half-closed")
+        data.sendall(BIG)
+        data.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.client.reply().code, 226)
+        self.assertEqual(data.recv(1), b"")
+        data.close()
+        self.assertEqual(self.stub.files["half-closed"], BIG)
+
+    def test_backend_closes_early(self):
+        """A full disk: the server closes its data connection and says 452."""
+        def full(session, _):
+            session.reply("150 go on")
+            data = session.accept()
+            data.recv(1000)
+            data.close()
+            session.reply("452 disk full")
+
+        self.stub.on["STOR"] = full
+        data = self.begin("STOR x")
+        sender = threading.Thread(target=self._send_until_refused, args=(data,))
+        sender.start()
+        self.assertEqual(self.client.reply().code, 452)
+        sender.join(seconds(10))
+        self.assertFalse(sender.is_alive())
+        data.close()
+        self.still_works()
+
+    @staticmethod
+    def _send_until_refused(data):
+        try:
+            while True:
+                data.sendall(BIG)
+        except OSError:
+            pass
+
+
+class Stalls(Scripted):
+    timeouts = {"data_stall": "500ms", "transfer_reply": "2s"}
+
+    def test_silent_transfer_is_ended(self):
+        def silent(session, _):
+            session.reply("150 here")
+            try:
+                session.accept().recv(1)
+            except OSError:
+                pass
+            session.reply("426 gave up")
+
+        self.stub.on["RETR"] = silent
+        data = self.begin("RETR x")
+        with self.assertRaises(ConnectionResetError):
+            data.recv(1)
+        self.assertEqual(self.client.reply().code, 426)
+        self.assertEqual(self.gateway.metric("transfers_total", result="stalled"), 1)
+
+    def test_slow_but_moving_transfer_is_not(self):
+        def slow(session, _):
+            session.reply("150 here")
+            with session.accept() as data:
+                for _ in range(10):
+                    data.sendall(b"x")
+                    time.sleep(0.1)
+            session.reply("226 done")
+
+        self.stub.on["RETR"] = slow
+        data = self.begin("RETR x")
+        self.assertEqual(read_all(data), b"x" * 10)
+        data.close()
+        self.assertEqual(self.client.reply().code, 226)
+
+
+class DataPort(Scripted):
+    def test_backend_refuses_the_data_connection(self):
+        """The server's port is closed: the client's data connection is reset and the transfer gets 425."""
+        def gone(session, _):
+            port = session.listen()
+            session.drop_listener()
+            session.reply(f"227 ok ({session.tuple(port)})")
+
+        self.stub.on["PASV"] = gone
+        data = self.client.connect(self.client.pasv())
+        self.stub.on["RETR"] = lambda session, _: session.reply("425 nobody came")
+        self.assertIn(self.client.command("RETR hello.txt").code, (425, 426))
+        with self.assertRaises(ConnectionResetError):
+            data.recv(1)
+        del self.stub.on["PASV"]
+        self.still_works_after()
+
+    def still_works_after(self):
+        del self.stub.on["RETR"]
+        self.still_works()
+
+
+if __name__ == "__main__":
+    tap.main()

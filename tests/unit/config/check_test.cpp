@@ -1,0 +1,50 @@
+#include <doctest/doctest.h>
+
+#include "told.h"
+
+using namespace pasvgate::config;
+
+TEST_CASE("check: what only a whole configuration can get wrong") {
+  const ToldRow rows[] = {
+      {"nothing to do", "{}",
+       "f: /listeners: no listener; at least one is needed, as in [{\"address\": \"0.0.0.0:21\"}]\n"
+       "f: /backends: no backend; at least one is needed, as in {\"default\": {\"servers\": [\"192.168.1.10:21\"]}}"},
+      {"empty", R"({"listeners": [], "backends": {}})",
+       "f: /listeners: no listener; at least one is needed, as in [{\"address\": \"0.0.0.0:21\"}]\n"
+       "f: /backends: no backend; at least one is needed, as in {\"default\": {\"servers\": [\"192.168.1.10:21\"]}}"},
+      {"backend that doesn't exist",
+       R"({"listeners": [{"address": "0.0.0.0:21", "backend": "mian"}], "backends": {"main": {"servers": ["a"]}}})",
+       R"(f: /listeners/0/backend: "mian" is no backend; did you mean "main"?)"},
+      {"the default backend that doesn't exist",
+       R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"a": {"servers": ["a"]}, "b": {"servers": ["b"]}}})",
+       R"(f: /listeners/0/backend: "default" is no backend; there is "a" and "b")"},
+      {"the same address and name twice",
+       R"({"listeners": [{"address": "0.0.0.0:21"}, {"address": "0.0.0.0:21", "name": "listener0"}], "backends": {"default": {"servers": ["a"]}}})",
+       "f: /listeners/1/name: \"listener0\" is the name of /listeners/0 too; write another\n"
+       "f: /listeners/1/address: \"0.0.0.0:21\" is the address of /listeners/0 too; write another"},
+      {"port 0 is another port each time",
+       R"({"listeners": [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0"}], "backends": {"default": {"servers": ["a"]}}})",
+       "ok"},
+      {"listener inside the passive ports",
+       R"({"listeners": [{"address": "0.0.0.0:50001"}], "backends": {"default": {"servers": ["a"]}}})",
+       R"(f: /listeners/0/address: port 50001 is inside passive_ports.listen "50000-50099"; write a port outside it)"},
+      {"trust without networks",
+       R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers": ["a"], "data_address": "trust"}}})",
+       R"(f: /backends/default/trusted_data: empty, but data_address is "trust"; write the networks to trust, as in ["10.0.0.0/8"])"},
+      {"admin on a listener",
+       R"({"listeners": [{"address": "0.0.0.0:9121"}], "backends": {"default": {"servers": ["a"]}}})",
+       R"(f: /admin/address: "127.0.0.1:9121" is taken by /listeners/0; write another port)"},
+      {"admin on another address",
+       R"({"listeners": [{"address": "192.0.2.1:9121"}], "backends": {"default": {"servers": ["a"]}}})", "ok"},
+      {"admin inside the passive ports",
+       R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers": ["a"]}}, "admin": {"address": "0.0.0.0:50099"}})",
+       R"(f: /admin/address: port 50099 is inside passive_ports.listen "50000-50099"; write a port outside it)"},
+  };
+  for (const ToldRow& row : rows) {
+    CAPTURE(row.reason);
+    CHECK(told(read_json(row.text)) == row.told);
+  }
+  CHECK(
+      told(read_json(file_with(R"("passive_ports": {"advertise": "30000-30009"})"))) ==
+      R"(f: /passive_ports/advertise: "30000-30009" has 10 ports, but passive_ports.listen "50000-50099" has 100 ports; write as many)");
+}

@@ -1,0 +1,107 @@
+#include "ftp/command.h"
+
+#include <doctest/doctest.h>
+
+#include <string_view>
+#include <utility>
+
+using namespace pasvgate::ftp;
+
+TEST_CASE("command: verb, name and argument") {
+  struct Row {
+    std::string_view reason;
+    std::string_view line;
+    Verb verb;
+    std::string_view name, argument;
+  };
+  const Row rows[] = {
+      {"plain", "RETR file", Verb::Retr, "RETR", "file"},
+      {"no argument", "PASV", Verb::Pasv, "PASV", ""},
+      {"lower and mixed case (G12)", "rEtr file", Verb::Retr, "rEtr", "file"},
+      {"leading blanks and tabs (G12)", " \t RETR file", Verb::Retr, "RETR", "file"},
+      {"tab behind the verb (G12)", "RETR\tfile", Verb::Retr, "RETR", "file"},
+      {"leading blank of a name (G13)", "RETR  file", Verb::Retr, "RETR", " file"},
+      {"trailing blanks of a name (G13)", "RETR file  ", Verb::Retr, "RETR", "file  "},
+      {"a name of one blank (G13)", "RETR  ", Verb::Retr, "RETR", " "},
+      {"blank behind the verb only", "PASV ", Verb::Pasv, "PASV", ""},
+      {"bytes of no charset (F14)", "STOR \xE4\xFF\x80", Verb::Stor, "STOR", "\xE4\xFF\x80"},
+      {"empty line (G14)", "", Verb::Other, "", ""},
+      {"blanks only (G14)", "   ", Verb::Other, "", ""},
+      {"PASV past a meddling router (D19)", "P@SW", Verb::Pasv, "P@SW", ""},
+      {"so too in lower case (D19)", "p@sw", Verb::Pasv, "p@sw", ""},
+      {"unknown (G15)", "XCUP a", Verb::Other, "XCUP", "a"},
+      {"alias (G39)", "XPWD", Verb::Other, "XPWD", ""},
+      {"a known verb and more", "RETRX a", Verb::Other, "RETRX", "a"},
+      {"part of a known verb", "RET a", Verb::Other, "RET", "a"},
+      {"the name for unknown ones isn't a verb", "OTHER a", Verb::Other, "OTHER", "a"},
+      {"three letters", "cwd /a b", Verb::Cwd, "cwd", "/a b"},
+      {"a reply from a client (A22)", "227 =1,2,3,4,5,6", Verb::Other, "227", "=1,2,3,4,5,6"},
+      {"HTTP (G16)", "GET / HTTP/1.1", Verb::Other, "GET", "/ HTTP/1.1"},
+      {"SITE with blanks (G21)", "SITE  CHMOD 600  a ", Verb::Site, "SITE", " CHMOD 600  a "},
+      {"lost first byte (G2)", "BOR", Verb::Other, "BOR", ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.reason);
+    const Command command = Command::parse(row.line);
+    CHECK(command.verb == row.verb);
+    CHECK(command.name == row.name);
+    CHECK(command.argument == row.argument);
+  }
+}
+
+TEST_CASE("command: every verb is found by its name") {
+  for (int i = 0; i < std::to_underlying(Verb::Other); ++i) {
+    const auto verb = static_cast<Verb>(i);
+    CAPTURE(verb_name(verb));
+    CHECK(Command::parse(verb_name(verb)).verb == verb);
+  }
+  CHECK(verb_name(Verb::Retr) == "RETR");
+  CHECK(verb_name(Verb::Ccc) == "CCC");
+  CHECK(verb_name(Verb::Other) == "OTHER");
+}
+
+TEST_CASE("command: which ones move data, and which way (G28, G29)") {
+  for (const std::string_view line : {"RETR a", "LIST", "LIST -a", "NLST *.c", "MLSD"}) {
+    CAPTURE(line);
+    CHECK(Command::parse(line).is_transfer());
+    CHECK(Command::parse(line).direction() == Direction::Download);
+  }
+  for (const std::string_view line : {"STOR a", "STOU", "APPE a"}) {
+    CAPTURE(line);
+    CHECK(Command::parse(line).is_transfer());
+    CHECK(Command::parse(line).direction() == Direction::Upload);
+  }
+  for (const std::string_view line : {"MLST", "STAT a", "ALLO 5", "REST 5", "PASV", "SITE RETR", "XRETR"}) {
+    CAPTURE(line);
+    CHECK_FALSE(Command::parse(line).is_transfer());
+    CHECK(Command::parse(line).direction() == Direction::Download);
+  }
+}
+
+TEST_CASE("command: no secret gets into a log (G32)") {
+  struct Row {
+    std::string_view reason;
+    std::string_view line, shown;
+  };
+  const Row rows[] = {
+      {"as written", "retr a b", "retr a b"},
+      {"no argument", "PASV", "PASV"},
+      {"user names are shown", "USER bob", "USER bob"},
+      {"password", "PASS hunter2", "PASS ****"},
+      {"lower case", "pass hunter2", "PASS ****"},
+      {"leading blank", "  PASS hunter2", "PASS ****"},
+      {"blanks in it", "PASS a b c", "PASS ****"},
+      {"empty: nothing is told", "PASS", "PASS ****"},
+      {"account", "ACCT hunter2", "ACCT ****"},
+      {"misspelt", "PASSWORD hunter2", "PASS ****"},
+      {"blank forgotten", "PASShunter2", "PASS ****"},
+      {"wrong separator", "PaSs:hunter2 x", "PASS ****"},
+      {"control bytes", "RETR a\x1B[2J", "RETR a\\x1B[2J"},
+      {"in the name too", "\x01XX a", "\\x01XX a"},
+      {"nothing", "", ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.reason);
+    CHECK(Command::parse(row.line).masked() == row.shown);
+  }
+}

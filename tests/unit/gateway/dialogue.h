@@ -1,0 +1,117 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gateway/session.h"
+
+/// A whole dialogue as text against the pure core: no socket, no clock. Answers TakeLease by itself unless told not to.
+class Dialogue {
+ public:
+  explicit Dialogue(pasvgate::gateway::SessionOptions options = {}) : session_(std::move(options)) {
+    session_.begin(actions_);
+    actions_.clear();
+  }
+
+  /// Connected, greeted and logged in, with nothing remembered.
+  static Dialogue logged_in(pasvgate::gateway::SessionOptions options = {},
+                            pasvgate::ftp::Family backend = pasvgate::ftp::Family::V4) {
+    Dialogue d(std::move(options));
+    d.connect(backend);
+    d.backend({"220 hello"})
+        .client("USER anna")
+        .backend({"331 password"})
+        .client("PASS secret")
+        .backend({"230 welcome"});
+    d.forget();
+    return d;
+  }
+
+  Dialogue& connect(pasvgate::ftp::Family family = pasvgate::ftp::Family::V4) {
+    return event(pasvgate::gateway::BackendConnected{family});
+  }
+  Dialogue& client(std::string_view line) { return event(pasvgate::gateway::ClientLine{line}); }
+  Dialogue& backend(const std::vector<std::string_view>& lines) {
+    for (const auto line : lines) event(pasvgate::gateway::BackendLine{line});
+    return *this;
+  }
+  Dialogue& event(const pasvgate::gateway::Event& event) {
+    session_.handle(event, actions_);
+    while (!actions_.empty()) {
+      const auto actions = std::exchange(actions_, {});
+      for (const auto& action : actions) note(action);
+    }
+    return *this;
+  }
+  /// PASV, its 227, and the client's data connection.
+  Dialogue& open_data() {
+    client("PASV").backend({"227 Entering Passive Mode (10,0,0,5,4,5)"});
+    event(pasvgate::gateway::DataAccepted{});
+    return forget();
+  }
+  Dialogue& forget() {
+    to_client.clear();
+    to_backend.clear();
+    order.clear();
+    return *this;
+  }
+
+  [[nodiscard]] int times(std::string_view name) const {
+    int found = 0;
+    for (const auto& one : order) found += one == name ? 1 : 0;
+    return found;
+  }
+  [[nodiscard]] bool ended() const { return session_.is_ended(); }
+
+  std::string to_client;
+  std::string to_backend;
+  std::vector<std::string> order;  ///< Names of the other actions.
+  std::optional<pasvgate::gateway::OpenBackendData> opened;
+  std::optional<pasvgate::gateway::EndReason> reason;
+  std::vector<pasvgate::gateway::TransferNote> transfers;
+  std::vector<pasvgate::gateway::LoginNote> logins;
+  std::vector<std::string> warnings;
+  bool grants_leases = true;
+  bool synch = false;
+  std::optional<std::chrono::milliseconds> timer;
+  std::optional<pasvgate::ftp::Address> advertised = pasvgate::ftp::Address::v4({203, 0, 113, 10});
+
+ private:
+  void note(const pasvgate::gateway::Action& action);
+
+  pasvgate::gateway::Session session_;
+  std::vector<pasvgate::gateway::Action> actions_;
+};
+
+inline void Dialogue::note(const pasvgate::gateway::Action& action) {
+  using namespace pasvgate::gateway;
+  if (const auto* text = std::get_if<ToClient>(&action)) to_client += text->text;
+  if (const auto* text = std::get_if<ToBackend>(&action)) {
+    to_backend += text->text;
+    synch = synch || text->synch;
+  }
+  if (std::holds_alternative<TakeLease>(action)) {
+    order.emplace_back("TakeLease");
+    if (grants_leases) session_.handle(LeaseGranted{50001, advertised}, actions_);
+  }
+  if (std::holds_alternative<DropLease>(action)) order.emplace_back("DropLease");
+  if (std::holds_alternative<CloseData>(action)) order.emplace_back("CloseData");
+  if (std::holds_alternative<ResetData>(action)) order.emplace_back("ResetData");
+  if (std::holds_alternative<PauseClient>(action)) order.emplace_back("PauseClient");
+  if (std::holds_alternative<ResumeClient>(action)) order.emplace_back("ResumeClient");
+  if (std::holds_alternative<PauseBackend>(action)) order.emplace_back("PauseBackend");
+  if (std::holds_alternative<ResumeBackend>(action)) order.emplace_back("ResumeBackend");
+  if (std::holds_alternative<RememberNoEpsv>(action)) order.emplace_back("RememberNoEpsv");
+  if (const auto* set = std::get_if<SetTimer>(&action)) timer = set->delay;
+  if (std::holds_alternative<StopTimer>(action)) timer.reset();
+  if (const auto* open = std::get_if<OpenBackendData>(&action)) opened = *open;
+  if (const auto* end = std::get_if<End>(&action)) reason = end->reason;
+  if (const auto* one = std::get_if<Note>(&action)) {
+    if (const auto* transfer = std::get_if<TransferNote>(one)) transfers.push_back(*transfer);
+    if (const auto* login = std::get_if<LoginNote>(one)) logins.push_back(*login);
+    if (const auto* warning = std::get_if<WarningNote>(one)) warnings.emplace_back(warning->what);
+  }
+}

@@ -1,0 +1,155 @@
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "gateway/port_pool.h"
+
+using namespace pasvgate;
+using gateway::LeaseFailure;
+using gateway::PortPool;
+
+namespace {
+
+config::PassivePorts ports(std::uint16_t count) {
+  return {.listen = {50000, static_cast<std::uint16_t>(49999 + count)}};
+}
+ftp::Address client(std::uint8_t last) { return ftp::Address::v4({192, 0, 2, last}); }
+
+}  // namespace
+
+TEST_CASE("one port serves many clients of different addresses at once") {
+  PortPool pool(ports(1), 10, 1, 1);
+  std::set<std::uint64_t> ids;
+  for (std::uint8_t one = 1; one <= 50; ++one) {
+    const auto lease = pool.take(client(one), {.session = one});
+    REQUIRE(lease);
+    CHECK(lease->port == 50000);
+    ids.insert(lease->id);
+  }
+  CHECK(ids.size() == 50);
+  CHECK(pool.waiting(0) == 50);
+  for (std::uint8_t one = 1; one <= 50; ++one) CHECK(pool.claim(0, client(one))->session == one);
+  CHECK(pool.leased() == 0);
+  CHECK(pool.waiting(0) == 0);
+}
+
+TEST_CASE("the same client never holds a port twice, and has it again when its connection came") {
+  PortPool pool(ports(2), 10, 1, 1);
+  const auto first = pool.take(client(1), {1});
+  const auto second = pool.take(client(1), {2});
+  REQUIRE(first);
+  REQUIRE(second);
+  CHECK(first->port != second->port);
+  CHECK(pool.take(client(1), {3}).error() == LeaseFailure::Exhausted);
+  CHECK(pool.claim(first->index, client(1)));
+  const auto third = pool.take(client(1), {3});
+  REQUIRE(third);
+  CHECK(third->port == first->port);
+}
+
+TEST_CASE("a client's share is bounded, and another's is not touched by it") {
+  PortPool pool(ports(10), 2, 1, 1);
+  CHECK(pool.take(client(1), {1}));
+  CHECK(pool.take(client(1), {1}));
+  CHECK(pool.take(client(1), {1}).error() == LeaseFailure::ClientLimit);
+  CHECK(pool.take(client(2), {1}));
+}
+
+TEST_CASE("a stranger, and a claimed or dropped lease, claim nothing") {
+  PortPool pool(ports(1), 10, 1, 1);
+  const auto lease = pool.take(client(1), {1});
+  CHECK_FALSE(pool.claim(0, client(2)));
+  CHECK(pool.claim(0, client(1)));
+  CHECK_FALSE(pool.claim(0, client(1)));
+  CHECK_FALSE(pool.drop(lease->id));
+  const auto again = pool.take(client(1), {1});
+  CHECK(pool.drop(again->id));
+  CHECK_FALSE(pool.claim(0, client(1)));
+}
+
+TEST_CASE("data_source any: a lease is exclusive, whoever comes has it") {
+  auto settings = ports(1);
+  settings.data_source.match = config::DataSource::Match::Any;
+  PortPool pool(settings, 10, 1, 1);
+  CHECK(pool.take(client(1), {1}));
+  CHECK(pool.take(client(2), {2}).error() == LeaseFailure::Exhausted);
+  CHECK(pool.claim(0, client(99))->session == 1);
+}
+
+TEST_CASE("data_source prefix") {
+  auto settings = ports(1);
+  settings.data_source = {config::DataSource::Match::Prefix, 24, 64};
+  PortPool pool(settings, 10, 1, 1);
+  CHECK(pool.take(client(1), {1}));
+  CHECK(pool.take(client(2), {2}).error() == LeaseFailure::Exhausted);
+  CHECK_FALSE(pool.claim(0, ftp::Address::v4({192, 0, 3, 1})));
+  CHECK(pool.claim(0, client(77))->session == 1);
+}
+
+TEST_CASE("the ports that a client used last come last") {
+  PortPool pool(ports(8), 10, 1, 7);
+  std::size_t previous = 99;
+  for (int turn = 0; turn < 200; ++turn) {
+    const auto lease = pool.take(client(1), {1});
+    REQUIRE(lease);
+    CHECK(lease->index != previous);
+    previous = lease->index;
+    pool.claim(lease->index, client(1));
+  }
+}
+
+TEST_CASE("the choice is random and reaches every port") {
+  PortPool pool(ports(100), 1000, 1, 3);
+  std::set<std::uint16_t> seen;
+  int neighbours = 0;
+  std::uint16_t previous = 0;
+  for (int turn = 0; turn < 100; ++turn) {
+    const auto lease = pool.take(client(1), {1});
+    REQUIRE(lease);
+    seen.insert(lease->port);
+    if (lease->port == previous + 1) ++neighbours;
+    previous = lease->port;
+  }
+  CHECK(seen.size() == 100);
+  CHECK(neighbours < 30);
+}
+
+TEST_CASE("advertised range and owners") {
+  auto settings = ports(4);
+  settings.advertise = ftp::PortRange{30000, 30003};
+  PortPool pool(settings, 10, 2, 1);
+  for (unsigned worker : {0U, 1U}) {
+    const auto lease = pool.take(client(1), {1, worker});
+    REQUIRE(lease);
+    CHECK(lease->advertised == lease->port - 20000);
+    CHECK(pool.owner(lease->index) == worker);
+  }
+}
+
+TEST_CASE("those who wait are served in turn") {
+  PortPool pool(ports(1), 10, 1, 1);
+  const auto held = pool.take(client(1), {1});
+  pool.wait(client(1), {2});
+  pool.wait(client(1), {3});
+  CHECK_FALSE(pool.serve_waiting());
+  pool.drop(held->id);
+  const auto next = pool.serve_waiting();
+  REQUIRE(next);
+  CHECK(next->lessee.session == 2);
+  CHECK_FALSE(pool.serve_waiting());
+  pool.stop_waiting({3});
+  pool.drop(next->lease.id);
+  CHECK_FALSE(pool.serve_waiting());
+}
+
+TEST_CASE("clients that are gone are forgotten") {
+  PortPool pool(ports(4), 10, 1, 1);
+  for (std::uint32_t number = 0; number < 20000; ++number) {
+    const auto address = ftp::Address::v4({10, static_cast<std::uint8_t>(number >> 16U),
+                                           static_cast<std::uint8_t>(number >> 8U), static_cast<std::uint8_t>(number)});
+    const auto lease = pool.take(address, {1});
+    REQUIRE(lease);
+    REQUIRE(pool.claim(lease->index, address));
+  }
+  CHECK(pool.leased() == 0);
+}
