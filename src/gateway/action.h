@@ -33,6 +33,8 @@ struct OpenBackendData {
 /// Close what is left of the data connection: with FIN on both legs, or with a reset on both.
 struct CloseData {};
 struct ResetData {};
+/// The client's data leg gets a reset, the backend's stands still, unread, until CloseData or ResetData.
+struct HoldData {};
 
 /// Reading from a control connection stops and goes on; used for bounded queues and held replies.
 struct PauseClient {};
@@ -54,7 +56,7 @@ struct End {
 };
 
 using Action = std::variant<ConnectBackend, ToClient, ToBackend, TakeLease, DropLease, OpenBackendData, CloseData,
-                            ResetData, PauseClient, ResumeClient, PauseBackend, ResumeBackend, SetTimer, StopTimer,
+                            ResetData, HoldData, PauseClient, ResumeClient, PauseBackend, ResumeBackend, SetTimer, StopTimer,
                             RememberNoEpsv, Note, End>;
 
 }  // namespace pasvgate::gateway

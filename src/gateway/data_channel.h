@@ -20,6 +20,7 @@ class DataChannel {
     Leasing,    ///< The backend's port is known, a public one is asked for.
     Waiting,    ///< The client was told a port and hasn't connected yet.
     Open,       ///< The client is connected; the backend's leg connects or relays.
+    Expired,    ///< The client was told a port and didn't come in time.
     Broken      ///< A leg broke, or the client never came; both legs are gone.
   };
   /// How the payload of a transfer in one direction stands.
@@ -42,6 +43,7 @@ class DataChannel {
     connected_ = true;
   }
   void ended(const DataEnded& end) { moved_.at(index(end.direction)) = {true, end.bytes}; }
+  void expired() { state_ = State::Expired; }
   void broken() { state_ = State::Broken; }
   void broken(const DataBroken& how) {
     state_ = State::Broken;
@@ -65,6 +67,7 @@ class DataChannel {
       case State::None:
       case State::SettingUp:
       case State::Leasing:
+      case State::Expired:
         return Payload::Unused;
       case State::Waiting:
         return Payload::Moving;

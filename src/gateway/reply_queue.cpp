@@ -1,15 +1,15 @@
 #include "gateway/reply_queue.h"
 
 #include <algorithm>
-#include <iterator>
 
 namespace pasvgate::gateway {
 namespace {
 
-bool answers_abort(int code) { return code == 225 || code == 226; }
-
 // A server without ABOR says so; 5xx to a transfer whose data connection is open is never one of these.
 bool refuses_command(int code) { return code == 500 || code == 501 || code == 502; }
+
+// What a transfer or an ABOR may be answered with, at last.
+bool ends_abort(int code) { return code == 225 || code == 226 || code == 250 || code >= 400; }
 
 }  // namespace
 
@@ -23,12 +23,9 @@ Pending* ReplyQueue::find(ftp::Verb verb) {
 }
 
 Pending* ReplyQueue::match(const ftp::ReplyLine& line) {
-  // An ABOR that was given up: a late 225 or 226 is its answer unless the command behind it is a transfer under way.
-  while (!pending_.empty() && pending_.front().verb == ftp::Verb::Abor && pending_.front().answered) {
-    const bool next_could_say_it = pending_.size() > 1 && std::next(pending_.begin())->preliminary;
-    if (answers_abort(line.code) && !next_could_say_it) return &pending_.front();
-    if (pending_.size() == 1) return nullptr;
-    pending_.pop_front();
+  // Behind an ABOR that was given up stands the gateway's own NOOP: its 200 tells that nothing else will come.
+  if (!pending_.empty() && pending_.front().answered && !line.is_preliminary() && !ends_abort(line.code)) {
+    while (pending_.size() > 1 && pending_.front().answered && pending_.front().verb != ftp::Verb::Noop) pending_.pop_front();
   }
   if (pending_.empty()) return nullptr;
   Pending& oldest = pending_.front();
@@ -50,10 +47,6 @@ Pending* ReplyQueue::match(const ftp::ReplyLine& line) {
 void ReplyQueue::remove(const Pending* pending) {
   const auto found = std::ranges::find_if(pending_, [&](const Pending& one) { return &one == pending; });
   if (found != pending_.end()) pending_.erase(found);
-}
-
-bool ReplyQueue::is_clear() const {
-  return std::ranges::all_of(pending_, [](const Pending& one) { return one.verb == ftp::Verb::Abor && one.answered; });
 }
 
 }  // namespace pasvgate::gateway

@@ -25,7 +25,8 @@ struct Pending {
 
 /// Which command a reply belongs to. Replies come in the order of the commands, but for three things that real servers
 /// do: STAT and QUIT may be answered while a transfer runs, an ABOR gets one reply or two (its own and the
-/// transfer's), and an ABOR that was given up may be answered late or never.
+/// transfer's), and an ABOR that was given up may be answered late or never: then the reply to a NOOP of the gateway's own,
+/// sent behind it, tells where the replies are in step again.
 class ReplyQueue {
  public:
   void push(Pending pending) { pending_.push_back(std::move(pending)); }
@@ -45,8 +46,6 @@ class ReplyQueue {
   Pending* match(const ftp::ReplyLine& line);
   /// Its final reply has come.
   void remove(const Pending* pending);
-  /// Whether a new command may be sent: nothing waits but an ABOR that was given up.
-  [[nodiscard]] bool is_clear() const;
 
  private:
   std::list<Pending> pending_;  ///< Oldest first. A list: entries are pointed at while others go.

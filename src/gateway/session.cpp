@@ -1,5 +1,6 @@
 #include "gateway/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "gateway/plan.h"
@@ -7,6 +8,9 @@
 // Events and commands; what comes back from the backend is in session_reply.cpp.
 namespace pasvgate::gateway {
 namespace {
+
+// Between an ABOR and the reset of the backend's data connection.
+constexpr config::Milliseconds kAbortGrace{1000};
 
 /// What FEAT must not promise through a gateway, and what it may.
 ftp::FeatPolicy feat_policy() {
@@ -66,16 +70,20 @@ bool Session::may_overtake(const ftp::Command& command) const {
 void Session::abort_transfer() {
   aborting_ = true;
   replies_.front().aborted = true;
-  // A server that writes into a full socket reads no ABOR, and some know none (G6): the end of the data connection
-  // tells.
-  if (data_.state() == DataChannel::State::Open) send(ResetData{});
+  // A server that watches its control channel must see the ABOR before its data connection ends, or it never answers
+  // it (Pure-FTPd). One that writes into a full socket reads no ABOR, and some know none (G6): those learn it from the
+  // reset, after a moment.
+  if (data_.state() == DataChannel::State::Open) {
+    holding_data_ = true;
+    send(HoldData{});
+  }
   if (data_.state() == DataChannel::State::Waiting) send(DropLease{});
   if (data_.state() != DataChannel::State::None) data_.broken();
   if (held_code_ != 0) settle_transfer();
 }
 
 void Session::run_queued() {
-  while (!ended_ && connected_ && !commands_.empty() && replies_.is_clear() && held_code_ == 0 &&
+  while (!ended_ && connected_ && !commands_.empty() && replies_.empty() && held_code_ == 0 &&
          data_.state() != DataChannel::State::Leasing) {
     const Queued queued = std::move(commands_.front());
     commands_.pop_front();
@@ -99,6 +107,12 @@ void Session::run(const Queued& queued) {
     return reply(*answer);
   }
   if (command.verb == ftp::Verb::Pasv || command.verb == ftp::Verb::Epsv) return set_up_data(command);
+  if (command.is_transfer() && data_.state() == DataChannel::State::Expired) {
+    // The backend would wait in vain for a data connection that can't come any more.
+    data_.clear();
+    send(Note{CommandNote{command.verb, 425}});
+    return reply(ftp::write_reply(425, "The port has expired, send PASV or EPSV again."));
+  }
   forward(command, queued.text, false);
 }
 
@@ -149,7 +163,8 @@ void Session::ask_backend_port(ftp::Verb verb, std::string_view argument) {
 void Session::discard_data() {
   using enum DataChannel::State;
   if (data_.state() == Leasing || data_.state() == Waiting) send(DropLease{});
-  if (data_.state() == Open) send(ResetData{});
+  if (data_.state() == Open || holding_data_) send(ResetData{});
+  holding_data_ = false;
   data_.clear();
 }
 
@@ -209,7 +224,7 @@ void Session::on(const LeaseExpired&) {
     data_.broken();
     settle_transfer();
   } else {
-    data_.clear();
+    data_.expired();
   }
 }
 
@@ -249,7 +264,10 @@ void Session::on(const TimerFired&) {
     case Wait::Idle:
       return close_with(421, "Idle for too long.", EndReason::IdleTimeout);
     case Wait::Abort:
-      return give_up_abort();
+      if (!holding_data_) return give_up_abort();
+      holding_data_ = false;
+      waiting_ = Wait::Nothing;  // the same wait once more
+      return send(ResetData{});
     case Wait::TransferReply:
       if (replies_.transfer() != nullptr) fail_transfer();
       [[fallthrough]];
@@ -268,7 +286,7 @@ bool Session::payload_moves() const {
 
 bool Session::is_idle() const {
   using enum DataChannel::State;
-  return commands_.empty() && replies_.is_clear() && held_code_ == 0 && data_.state() != Leasing;
+  return commands_.empty() && replies_.empty() && held_code_ == 0 && data_.state() != Leasing;
 }
 
 void Session::end_if_over() {
@@ -287,16 +305,16 @@ void Session::end_if_over() {
 Session::Wait Session::wait() const {
   if (!connected_) return Wait::Nothing;  // the driver bounds each attempt to connect
   if (!greeted_) return Wait::Greeting;
-  if (aborting_ && !replies_.is_clear()) return Wait::Abort;
+  if (aborting_ && !replies_.empty()) return Wait::Abort;
+  if (!replies_.empty() && replies_.front().answered) return Wait::TransferReply;
   if (!replies_.empty() && replies_.front().transfer) {
-    if (replies_.front().answered) return Wait::TransferReply;
     if (payload_moves() || held_code_ != 0)
       return Wait::Nothing;  // the relay's stall timeout and the lease's end bound it
     return data_.was_connected() || data_.state() == DataChannel::State::Broken ? Wait::TransferReply : Wait::Reply;
   }
   if (client_gone_) return Wait::TransferReply;
   if (!logged_in_) return Wait::Login;
-  return replies_.is_clear() ? Wait::Idle : Wait::Reply;
+  return replies_.empty() ? Wait::Idle : Wait::Reply;
 }
 
 void Session::set_timer(bool progress) {
@@ -317,7 +335,7 @@ void Session::set_timer(bool progress) {
     case Wait::Reply:
       return send(SetTimer{timeouts.reply});
     case Wait::Abort:
-      return send(SetTimer{timeouts.abort});
+      return send(SetTimer{holding_data_ ? std::min(timeouts.abort, kAbortGrace) : timeouts.abort});
     case Wait::TransferReply:
       return send(SetTimer{timeouts.transfer_reply});
   }

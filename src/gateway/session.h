@@ -84,6 +84,7 @@ class Session {
 
   // Replies, on their way to the client.
   void take_reply_line(const ftp::ReplyLine& line);
+  void take_reply(const ftp::ReplyLine& line);
   void take_stray(const ftp::ReplyLine& line);
   void take_data_reply(const ftp::ReplyLine& line);
   void take_transfer_reply(const ftp::ReplyLine& line);
@@ -145,6 +146,7 @@ class Session {
   bool client_gone_ = false;
   bool backend_gone_ = false;
   bool draining_ = false;
+  bool holding_data_ = false;  ///< After ABOR: the client's data leg is gone, the backend's still stands.
   bool aborting_ = false;  ///< ABOR was sent, and the transfer it aborts has no final reply yet.
   bool ended_ = false;
 };

@@ -32,6 +32,12 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
     // Nothing that wasn't asked for may name a port: neither to the client, nor to a firewall on the way.
     discarding_ = answering_ == nullptr ? line.code == 227 || line.code == 229 : answering_->answered;
     if (discarding_ && answering_ == nullptr) warn("a reply that nobody asked for was dropped", line.line);
+    if (answering_ != nullptr && line.is_preliminary() && answering_->preliminary && answering_->aborted) {
+      // Pure-FTPd's last word on a transfer whose client went away is a second 150.
+      fail_transfer();
+      answering_ = nullptr;
+      discarding_ = true;
+    }
     if (answering_ != nullptr && line.is_preliminary() && !answering_->greeting) {
       answering_->preliminary = true;
       answering_->transfer = true;
@@ -51,9 +57,19 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
     if (line.code == 421 && line.ends_reply()) end(EndReason::BackendClosed);
     return;
   }
-  if (data_.state() == DataChannel::State::SettingUp && answering_->verb == backend_asked_)
-    return take_data_reply(line);
-  if (answering_->transfer && !line.is_preliminary()) return take_transfer_reply(line);
+  if (data_.state() == DataChannel::State::SettingUp && answering_->verb == backend_asked_) return take_data_reply(line);
+  if (line.code == 227 || line.code == 229) {
+    // The answer to another command: its text could open a port in a firewall on the way.
+    warn("a 227 or 229 that answers neither PASV nor EPSV was replaced", line.line);
+    discarding_ = line.place == First;
+    constexpr std::string_view kReplacement = "451 Unexpected reply from the server.";
+    return take_reply({Only, 451, kReplacement, kReplacement.substr(4)});
+  }
+  take_reply(line);
+}
+
+void Session::take_reply(const ftp::ReplyLine& line) {
+if (answering_->transfer && !line.is_preliminary()) return take_transfer_reply(line);
   take_plain_reply(line);
 }
 
@@ -230,6 +246,7 @@ void Session::finish_transfer(int code) {
   send(Note{CommandNote{transfer.verb, code}});
 
   // D3: after a refusal the client may use the same port for its next try, so a lease that waits stays.
+  if (std::exchange(holding_data_, false)) send(ResetData{});
   if (data_.state() == DataChannel::State::Open) {
     // A refused transfer's data connection must not look like an empty file's.
     send(payload == DataChannel::Payload::Delivered ? Action{CloseData{}} : Action{ResetData{}});
@@ -250,16 +267,18 @@ void Session::finish_transfer(int code) {
 /// The backend is mute on an ABOR (G5, G6): the client gets the replies that RFC 959 promises it.
 void Session::give_up_abort() {
   warn("the backend doesn't answer ABOR");
-  if (Pending* transfer = replies_.transfer()) {
+  if (const Pending* transfer = replies_.transfer()) {
     const Pending mute = *transfer;
     fail_transfer();
-    // Its own final reply may still come; until then no other command is sent, or the answers would be mixed up.
+    // Its own final reply may still come.
     replies_.push_front({.verb = mute.verb, .transfer = true, .answered = true});
   }
   if (Pending* abort = replies_.find(ftp::Verb::Abor)) {
     reply(ftp::write_reply(226, "ABOR processed."));
     abort->answered = true;
   }
+  replies_.push({.verb = ftp::Verb::Noop, .answered = true});
+  send(ToBackend{"NOOP\r\n"});
   aborting_ = false;
   run_queued();
 }

@@ -206,12 +206,19 @@ void Relay::fail(Side side, bool stalled) {
 }
 
 void Relay::reset() {
+  stop();
+  for (Leg& leg : legs_) leg.socket.reset();
+}
+
+void Relay::hold_backend() {
+  stop();
+  legs_.at(std::to_underlying(Side::Client)).socket.reset();
+}
+
+void Relay::stop() {
   over_ = true;
   timer_.stop();
-  for (Leg& leg : legs_) {
-    leg.poll.close();
-    leg.socket.reset();
-  }
+  for (Leg& leg : legs_) leg.poll.close();
 }
 
 }  // namespace pasvgate::net

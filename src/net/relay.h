@@ -37,6 +37,8 @@ class Relay {
 
   /// Both ends get a reset.
   void reset();
+  /// The client's end gets a reset and nothing moves any more; the backend's socket stays as it is until `reset` or the end.
+  void hold_backend();
   [[nodiscard]] std::uint64_t bytes(ftp::Direction direction) const;
   /// Both directions are delivered, or the relay is broken.
   [[nodiscard]] bool is_over() const;
@@ -73,6 +75,7 @@ class Relay {
   void on_timer();
   void start_timer();
   void fail(Side side, bool stalled);
+  void stop();
 
   Loop& loop_;
   PipePool& pipes_;

@@ -65,6 +65,11 @@ void SessionDriver::release_data(bool reset) {
   worker_.retire(std::move(relay_));
 }
 
+void SessionDriver::execute(const gateway::HoldData&) {
+  if (!relay_) return release_data(true);  // the backend's leg doesn't stand yet
+  relay_->hold_backend();
+}
+
 void SessionDriver::execute(const gateway::PauseClient&) {
   client_.session_paused = true;
   client_.stream->read(false);

@@ -75,6 +75,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::OpenBackendData& action);
   void execute(const gateway::CloseData& action);
   void execute(const gateway::ResetData& action);
+  void execute(const gateway::HoldData& action);
   void execute(const gateway::PauseClient& action);
   void execute(const gateway::ResumeClient& action);
   void execute(const gateway::PauseBackend& action);

@@ -100,6 +100,7 @@ inline void Dialogue::note(const pasvgate::gateway::Action& action) {
   if (std::holds_alternative<DropLease>(action)) order.emplace_back("DropLease");
   if (std::holds_alternative<CloseData>(action)) order.emplace_back("CloseData");
   if (std::holds_alternative<ResetData>(action)) order.emplace_back("ResetData");
+  if (std::holds_alternative<HoldData>(action)) order.emplace_back("HoldData");
   if (std::holds_alternative<PauseClient>(action)) order.emplace_back("PauseClient");
   if (std::holds_alternative<ResumeClient>(action)) order.emplace_back("ResumeClient");
   if (std::holds_alternative<PauseBackend>(action)) order.emplace_back("PauseBackend");

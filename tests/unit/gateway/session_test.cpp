@@ -125,9 +125,9 @@ TEST_CASE("text that looks like a 227 opens no port") {
     CHECK(d.to_client.empty());
     CHECK(d.warnings.size() == 2);
   }
-  SUBCASE("as the reply to another command it is text") {
-    d.client("NOOP").backend({"227 ok (10,0,0,5,4,5)"});
-    CHECK(d.opened == std::nullopt);
+  SUBCASE("as the reply to another command it is replaced") {
+    d.client("NOOP").client("PWD").backend({"227-ok", " (10,0,0,5,4,5)", "227 end"}).backend({"257 /"});
+    CHECK(d.to_client == "451 Unexpected reply from the server.\r\n257 /\r\n");
   }
   SUBCASE("from the client") {
     d.client("227 ok (10,0,0,5,4,5)");
@@ -332,8 +332,9 @@ TEST_CASE("a second PASV replaces the first, an expired one is forgotten") {
   CHECK(d.times("DropLease") == 1);
   d.backend({"227 (10,0,0,5,4,6)"});
   CHECK(d.times("TakeLease") == 2);
-  d.event(LeaseExpired{}).forget().client("LIST").backend({"425 no"});
-  CHECK(d.to_client == "425 no\r\n");
+  d.event(LeaseExpired{}).forget().client("LIST");
+  CHECK(d.to_client == "425 The port has expired, send PASV or EPSV again.\r\n");
+  CHECK(d.to_backend.empty());
 }
 
 TEST_CASE("pipelined commands go one by one, and the queue is bounded") {
@@ -379,7 +380,8 @@ TEST_CASE("ABOR: the transfer's reply, then its own") {
   d.open_data().client("RETR f").backend({"150 x"}).event(ClientLine{"ABOR", ftp::LineFault::None, true});
   CHECK(d.to_backend == "RETR f\r\nABOR\r\n");
   CHECK(d.synch);
-  CHECK(d.times("ResetData") == 1);
+  CHECK(d.times("HoldData") == 1);
+  CHECK(d.times("ResetData") == 0);  // the backend sees the ABOR first
   SUBCASE("426 and 226") {
     d.backend({"426 aborted", "226 ok"});
     CHECK(d.to_client == "150 x\r\n426 aborted\r\n226 ok\r\n");
@@ -396,22 +398,35 @@ TEST_CASE("ABOR: the transfer's reply, then its own") {
     d.backend({"502 what", "426 broken"});
     CHECK(d.to_client == "150 x\r\n502 what\r\n426 broken\r\n");
   }
-  SUBCASE("one reply only: the second is made up") {
+  SUBCASE("no reply at first: the data connection is reset, which a server that reads no ABOR notices") {
+    d.event(TimerFired{});
+    CHECK(d.times("ResetData") == 1);
+    CHECK(d.timer == config::Timeouts{}.abort);
+    d.backend({"426 broken", "225 nothing"});
+    CHECK(d.to_client == "150 x\r\n426 broken\r\n225 nothing\r\n");
+  }
+  SUBCASE("a second 150 is all that it gets (Pure-FTPd)") {
+    d.backend({"150 0.000 seconds"});
+    CHECK(d.to_client == "150 x\r\n426 Data connection broken, transfer incomplete.\r\n");
+    d.event(TimerFired{}).backend({"200 noop"});
+    CHECK(d.to_client.ends_with("226 ABOR processed.\r\n"));
+  }
+  SUBCASE("one reply only: the second is made up, and a NOOP brings the replies in step") {
     d.backend({"426 aborted"}).event(TimerFired{});
     CHECK(d.to_client == "150 x\r\n426 aborted\r\n226 ABOR processed.\r\n");
-    d.forget().client("PWD").backend({"257 /"});
-    CHECK(d.to_client == "257 /\r\n");
-    d.client("NOOP").backend({"226 late", "200 ok"});
-  }
-  SUBCASE("mute: both are made up, the late ones swallowed") {
-    d.event(TimerFired{});
-    CHECK(d.to_client == "150 x\r\n426 Data connection broken, transfer incomplete.\r\n226 ABOR processed.\r\n");
     d.forget().client("PWD");
     CHECK(d.to_backend.empty());
-    d.backend({"426 late", "226 late"});
+    d.backend({"200 noop"});
     CHECK(d.to_client.empty());
     CHECK(d.to_backend == "PWD\r\n");
     d.backend({"257 /"});
+  }
+  SUBCASE("mute: both are made up, late ones are swallowed") {
+    d.event(TimerFired{}).event(TimerFired{});
+    CHECK(d.to_client == "150 x\r\n426 Data connection broken, transfer incomplete.\r\n226 ABOR processed.\r\n");
+    d.forget().client("PWD").backend({"426 late", "226 late"});
+    CHECK(d.to_backend.empty());
+    d.backend({"200 noop", "257 /"});
     CHECK(d.to_client == "257 /\r\n");
   }
   CHECK(d.transfers.at(0).result == Result::Aborted);
