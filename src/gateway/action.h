@@ -56,7 +56,7 @@ struct End {
 };
 
 using Action = std::variant<ConnectBackend, ToClient, ToBackend, TakeLease, DropLease, OpenBackendData, CloseData,
-                            ResetData, HoldData, PauseClient, ResumeClient, PauseBackend, ResumeBackend, SetTimer, StopTimer,
-                            RememberNoEpsv, Note, End>;
+                            ResetData, HoldData, PauseClient, ResumeClient, PauseBackend, ResumeBackend, SetTimer,
+                            StopTimer, RememberNoEpsv, Note, End>;
 
 }  // namespace pasvgate::gateway

@@ -25,7 +25,8 @@ Pending* ReplyQueue::find(ftp::Verb verb) {
 Pending* ReplyQueue::match(const ftp::ReplyLine& line) {
   // Behind an ABOR that was given up stands the gateway's own NOOP: its 200 tells that nothing else will come.
   if (!pending_.empty() && pending_.front().answered && !line.is_preliminary() && !ends_abort(line.code)) {
-    while (pending_.size() > 1 && pending_.front().answered && pending_.front().verb != ftp::Verb::Noop) pending_.pop_front();
+    while (pending_.size() > 1 && pending_.front().answered && pending_.front().verb != ftp::Verb::Noop)
+      pending_.pop_front();
   }
   if (pending_.empty()) return nullptr;
   Pending& oldest = pending_.front();

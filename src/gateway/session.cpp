@@ -359,13 +359,13 @@ void Session::close_with(int code, std::string_view text, EndReason reason) {
 
 void Session::end(EndReason reason) {
   if (ended_) return;
-  ended_ = true;
   if (const Pending* cut = replies_.transfer()) {
     const auto direction = cut->direction();
     send(Note{
         TransferNote{cut->verb, direction, cut->argument, TransferNote::Result::Aborted, data_.bytes(direction), 0}});
   }
   send(End{reason});
+  ended_ = true;
 }
 
 }  // namespace pasvgate::gateway

@@ -105,7 +105,9 @@ class Session {
   void to_client(std::string_view line);
   void reply(std::string_view whole) { send(ToClient{std::string(whole)}); }
   void warn(std::string_view what, std::string_view detail = {});
-  void send(Action action) { out_->push_back(std::move(action)); }
+  void send(Action action) {
+    if (!ended_) out_->push_back(std::move(action));
+  }
   void end(EndReason reason);
   void discard_data();
   [[nodiscard]] bool is_idle() const;
@@ -147,7 +149,7 @@ class Session {
   bool backend_gone_ = false;
   bool draining_ = false;
   bool holding_data_ = false;  ///< After ABOR: the client's data leg is gone, the backend's still stands.
-  bool aborting_ = false;  ///< ABOR was sent, and the transfer it aborts has no final reply yet.
+  bool aborting_ = false;      ///< ABOR was sent, and the transfer it aborts has no final reply yet.
   bool ended_ = false;
 };
 

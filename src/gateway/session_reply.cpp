@@ -57,7 +57,8 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
     if (line.code == 421 && line.ends_reply()) end(EndReason::BackendClosed);
     return;
   }
-  if (data_.state() == DataChannel::State::SettingUp && answering_->verb == backend_asked_) return take_data_reply(line);
+  if (data_.state() == DataChannel::State::SettingUp && answering_->verb == backend_asked_)
+    return take_data_reply(line);
   if (line.code == 227 || line.code == 229) {
     // The answer to another command: its text could open a port in a firewall on the way.
     warn("a 227 or 229 that answers neither PASV nor EPSV was replaced", line.line);
@@ -69,7 +70,7 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
 }
 
 void Session::take_reply(const ftp::ReplyLine& line) {
-if (answering_->transfer && !line.is_preliminary()) return take_transfer_reply(line);
+  if (answering_->transfer && !line.is_preliminary()) return take_transfer_reply(line);
   take_plain_reply(line);
 }
 
@@ -255,6 +256,11 @@ void Session::finish_transfer(int code) {
 
   held_.clear();
   held_code_ = 0;
+  if (answering_ == &transfer) {
+    // In the middle of a long reply to it: the rest is for nobody.
+    answering_ = nullptr;
+    discarding_ = reader_.is_inside();
+  }
   replies_.remove(&transfer);
   if (replies_.find(ftp::Verb::Abor) == nullptr) aborting_ = false;
   if (std::exchange(backend_paused_, false)) send(ResumeBackend{});

@@ -37,7 +37,8 @@ class Relay {
 
   /// Both ends get a reset.
   void reset();
-  /// The client's end gets a reset and nothing moves any more; the backend's socket stays as it is until `reset` or the end.
+  /// The client's end gets a reset and nothing moves any more; the backend's socket stays as it is until `reset` or the
+  /// end.
   void hold_backend();
   [[nodiscard]] std::uint64_t bytes(ftp::Direction direction) const;
   /// Both directions are delivered, or the relay is broken.
