@@ -81,6 +81,15 @@ class Raw:
         assert self.command(f"PASS {password}").code == 230
         return self
 
+    def is_reset_at(self, endpoint):
+        """True when a data connection to `endpoint` is reset, be it while it connects or while it waits for data."""
+        try:
+            with self.connect(endpoint) as sock:
+                sock.recv(1)
+            return False
+        except ConnectionResetError:
+            return True
+
     def pasv(self):
         """The endpoint that PASV answered."""
         reply = self.command("PASV")

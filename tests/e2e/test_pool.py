@@ -19,14 +19,6 @@ def is_refused(address, source=None):
         return True
 
 
-def is_reset(sock):
-    try:
-        sock.recv(1)
-        return False
-    except ConnectionResetError:
-        return True
-
-
 class Sharing(unittest.TestCase):
     def test_fifty_clients_on_four_ports(self):
         """Each holds a lease while all others do; each then gets its own file through it."""
@@ -69,7 +61,7 @@ class Sharing(unittest.TestCase):
                 Raw(gateway.address, "127.0.0.2") as client:
             endpoint = client.login().pasv()
             client.source = "127.0.1.2"
-            self.assertTrue(is_reset(client.connect(endpoint)))
+            self.assertTrue(client.is_reset_at(endpoint))
             client.source = "127.0.0.77"
             data = client.connect(endpoint)
             self.assertEqual(client.command("RETR hello.txt").code, 150)
@@ -139,7 +131,7 @@ class OpenOnlyWhileLeased(unittest.TestCase):
                 Raw(gateway.address, "127.0.0.9") as stranger:
             endpoint = client.login().pasv()
             try:
-                self.assertTrue(is_reset(stranger.connect(endpoint)))
+                self.assertTrue(stranger.is_reset_at(endpoint))
             except ConnectionResetError:
                 pass  # so soon that connect itself saw it
             gateway.wait_metric("data_rejected_total", 1)
