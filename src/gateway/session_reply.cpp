@@ -105,7 +105,11 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
     send(Note{CommandNote{answered.verb, line.code}});
     note_login(answered, line.code);
   }
-  if (verb == ftp::Verb::Abor) aborting_ = false;
+  if (verb == ftp::Verb::Abor) {
+    aborting_ = false;
+    // It has seen the ABOR and won't end the transfer for it (G6): the end of the data connection will.
+    if (std::exchange(holding_data_, false)) send(ResetData{});
+  }
   if (verb == ftp::Verb::Quit && line.is_success() && held_quit_.empty()) return end(EndReason::Quit);
   run_queued();
 }

@@ -395,7 +395,9 @@ TEST_CASE("ABOR: the transfer's reply, then its own") {
     CHECK(d.to_client == "150 x\r\n426 Data connection broken, transfer incomplete.\r\n225 aborted\r\n");
   }
   SUBCASE("unknown to the backend") {
-    d.backend({"502 what", "426 broken"});
+    d.backend({"502 what"});
+    CHECK(d.times("ResetData") == 1);
+    d.backend({"426 broken"});
     CHECK(d.to_client == "150 x\r\n502 what\r\n426 broken\r\n");
   }
   SUBCASE("no reply at first: the data connection is reset, which a server that reads no ABOR notices") {
