@@ -8,7 +8,7 @@ namespace pasvgate::gateway {
 namespace {
 
 // A final reply is a line or a few. Beyond this a hostile one loses its middle, not its end.
-constexpr std::size_t kHeldReplyLimit = 64 * 1024;
+constexpr std::size_t kHeldReplyLimit = std::size_t{64} * 1024;
 
 // These say that the server doesn't know EPSV at all, not that it can't do it now (B6).
 bool lacks_command(int code) { return code == 500 || code == 502 || code == 504; }

@@ -51,6 +51,7 @@ void Notify::send(std::string_view state) const {
   std::memcpy(address.sun_path, name.data(), name.size());
   if (address.sun_path[0] == '@') address.sun_path[0] = '\0';  // an abstract socket
   const net::Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket) return;
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
   ::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), length);
 }

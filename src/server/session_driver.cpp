@@ -13,7 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // A peer that doesn't read stops the reading from the other one at this many queued bytes.
-constexpr std::size_t kQueueLimit = 64 * 1024;
+constexpr std::size_t kQueueLimit = std::size_t{64} * 1024;
 
 gateway::SessionOptions options(const config::Config& config, const config::Backend& backend,
                                 const ftp::Address& client, bool lacks_epsv) {

@@ -25,6 +25,9 @@ struct Shared {
   Shared(const config::Config& config, PortSockets reserved, unsigned worker_count, std::uint64_t seed)
       : pool(config.passive_ports, config.limits.leases_per_client, worker_count, seed),
         port_sockets(std::move(reserved)) {}
+  ~Shared();
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
 
   observe::Metrics metrics;
   net::Guarded<gateway::PortPool> pool;

@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kReadBuffer = 64 * 1024;
+constexpr std::size_t kReadBuffer = std::size_t{64} * 1024;
 // Accepted in one callback, so that a flood of connections leaves the running sessions their turn.
 constexpr int kAcceptsPerTurn = 64;
 constexpr int kPortBacklog = 128;
@@ -31,12 +31,14 @@ std::uint64_t first_session_id(unsigned worker) {
 
 }  // namespace
 
+Shared::~Shared() = default;
+
 Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
     : index_(index),
       shared_(shared),
       on_empty_(std::move(on_empty)),
       mailbox_(loop_,
-               [this](Message message) { std::visit([this](auto&& one) { on(std::move(one)); }, std::move(message)); }),
+               [this](Message message) { std::visit([this](auto& one) { on(std::move(one)); }, message); }),
       next_turn_(loop_.uv(), [this] { bury(); }),
       accept_pause_(loop_.uv(), [this] { resume_accepting(); }),
       read_buffer_(kReadBuffer),
