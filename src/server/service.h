@@ -65,7 +65,6 @@ class Service {
   std::unique_ptr<Shared> shared_;
   std::atomic<bool> ready_ = false;
   std::unique_ptr<observe::Admin> admin_;  ///< Reads `shared_` and `ready_`: goes first.
-  std::size_t empty_workers_ = 0;
   bool draining_ = false;
   bool stopped_ = false;
 };
