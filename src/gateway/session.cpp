@@ -292,9 +292,9 @@ bool Session::is_idle() const {
 void Session::end_if_over() {
   if (backend_gone_ && !payload_moves()) return end_without_backend();
   if (client_gone_) {
-    // It can't come back for a data connection that it hasn't opened.
-    const bool stuck =
-        replies_.transfer() != nullptr && !payload_moves() && data_.state() == DataChannel::State::Waiting;
+    // Nobody is there to open a data connection, nor to hear that one broke.
+    const bool stuck = replies_.transfer() != nullptr && !payload_moves() && held_code_ == 0 &&
+                       (data_.state() == DataChannel::State::Waiting || data_.state() == DataChannel::State::Broken);
     if (is_idle() || stuck || !connected_) return end(EndReason::ClientClosed);
   }
   if (draining_ && (is_idle() || !connected_)) {

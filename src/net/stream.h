@@ -40,6 +40,8 @@ class Stream {
   void shutdown();
   [[nodiscard]] const Fd& socket() const { return socket_; }
   [[nodiscard]] bool is_open() const { return !closed_; }
+  /// The peer has ended its side: nothing more will be read.
+  [[nodiscard]] bool is_at_end() const { return at_end_; }
   /// Closes it at once; no callback comes any more. Safe inside one.
   void close();
 

@@ -341,6 +341,7 @@ void SessionDriver::close_session() {
   }
   if (!client_.stream->is_open()) return close_client();
   if (client_.stream->queued() == 0) {
+    if (client_.stream->is_at_end()) return close_client();
     // What the client still sends is read and forgotten: a close with unread bytes would be a reset that eats the last
     // reply.
     client_.stream->shutdown();

@@ -188,7 +188,6 @@ class PureFtpdTest(WithServer, unittest.TestCase):
 
 class InetutilsFtpdTest(WithServer, unittest.TestCase):
     server_class = servers.InetutilsFtpd
-    small_files = 200  # it takes 12 ms for each, with and without a gateway
 
 
 if __name__ == "__main__":

@@ -509,6 +509,11 @@ TEST_CASE("the client goes") {
     CHECK(d.reason == EndReason::ClientClosed);
     CHECK(d.transfers.at(0).result == Result::Ok);
   }
+  SUBCASE("with a data connection that then breaks: nobody waits for the backend's word") {
+    d.open_data().client("RETR f").backend({"150 x"}).event(ClientClosed{Closing::Orderly});
+    d.event(DataBroken{Leg::Client, false, 1, 0});
+    CHECK(d.reason == EndReason::ClientClosed);
+  }
   SUBCASE("with commands pipelined before its end") {
     d.client("PWD").client("NOOP").event(ClientClosed{Closing::Orderly});
     CHECK_FALSE(d.ended());
