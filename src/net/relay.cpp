@@ -37,9 +37,10 @@ Relay::Relay(Loop& loop, PipePool& pipes, Fd client, Fd backend, std::chrono::mi
       timer_(loop.uv(), [this] { on_timer(); }),
       stall_(stall),
       last_progress_(loop.now()) {
+  legs_.at(std::to_underlying(Side::Client)).socket = std::move(client);
+  legs_.at(std::to_underlying(Side::Backend)).socket = std::move(backend);
   for (const Side side : {Side::Client, Side::Backend}) {
     Leg& leg = legs_.at(std::to_underlying(side));
-    leg.socket = std::move(side == Side::Client ? client : backend);
     tune_data(leg.socket);
     leg.poll = Poll(loop.uv(), leg.socket.get(), [this, side](int events) { on_ready(side, events); });
   }

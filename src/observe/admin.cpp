@@ -65,7 +65,8 @@ void knock(const ftp::Endpoint& address) {
   const auto [storage, size] = socket_address(address);
   const int descriptor = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (descriptor < 0) return;
-  static_cast<void>(connect(descriptor, reinterpret_cast<const sockaddr*>(&storage), size));
+  // In progress or refused: either way the thread has been woken or isn't there.
+  [[maybe_unused]] const int knocked = connect(descriptor, reinterpret_cast<const sockaddr*>(&storage), size);
   close(descriptor);
 }
 
@@ -104,7 +105,7 @@ struct Response {
   std::string_view reason;
   std::string body;
   std::string_view type = "text/plain; charset=utf-8";
-  std::string_view more = "";  ///< Further header lines, each with its CRLF.
+  std::string_view more;  ///< Further header lines, each with its CRLF.
 };
 
 Response respond(std::string_view method, std::string_view path, const Metrics& metrics, bool ready) {

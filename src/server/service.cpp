@@ -58,8 +58,8 @@ std::expected<void, std::vector<std::string>> Service::start() {
 
   shared_ = std::make_unique<Shared>(*config_, std::move(*ports), workers, seed());
   shared_->metrics.ports_size(config_->passive_ports.listen.size());
-  if (config_->admin.address) {
-    auto admin = observe::Admin::start(*config_->admin.address, shared_->metrics, ready_);
+  if (const auto& address = config_->admin.address) {
+    auto admin = observe::Admin::start(*address, shared_->metrics, ready_);
     if (!admin) return std::unexpected(std::vector{"/admin/address: " + admin.error()});
     admin_ = std::move(*admin);
   }

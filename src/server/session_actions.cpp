@@ -39,7 +39,7 @@ void SessionDriver::execute(const gateway::TakeLease&) {
 void SessionDriver::execute(const gateway::DropLease&) {
   lease_timer_.stop();
   if (std::exchange(wants_lease_, false)) worker_.stop_waiting(id_);
-  if (lease_) worker_.drop_lease(*std::exchange(lease_, std::nullopt));
+  if (const auto lease = std::exchange(lease_, std::nullopt)) worker_.drop_lease(*lease);
 }
 
 void SessionDriver::execute(const gateway::OpenBackendData& action) {

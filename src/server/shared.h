@@ -22,9 +22,7 @@ class Worker;
 
 /// What all workers share. Everything mutable is behind a lock or atomic; no lock is held across I/O.
 struct Shared {
-  Shared(const config::Config& config, PortSockets reserved, unsigned worker_count, std::uint64_t seed)
-      : pool(config.passive_ports, config.limits.leases_per_client, worker_count, seed),
-        port_sockets(std::move(reserved)) {}
+  Shared(const config::Config& config, PortSockets reserved, unsigned worker_count, std::uint64_t seed);
   ~Shared();
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;

@@ -31,6 +31,10 @@ std::uint64_t first_session_id(unsigned worker) {
 
 }  // namespace
 
+Shared::Shared(const config::Config& config, PortSockets reserved, unsigned worker_count, std::uint64_t seed)
+    : pool(config.passive_ports, config.limits.leases_per_client, worker_count, seed),
+      port_sockets(std::move(reserved)) {}
+
 Shared::~Shared() = default;
 
 Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
@@ -148,6 +152,7 @@ void Worker::on(const DrainSessions&) {
   draining_ = true;
   listeners_.clear();
   std::vector<SessionDriver*> all;
+  all.reserve(sessions_.size());
   for (auto& [id, session] : sessions_) all.push_back(session.get());
   for (auto* session : all) session->drain();
   end_if_empty();
@@ -162,6 +167,7 @@ void Worker::on(const StopNow&) {
   stopping_ = true;
   listeners_.clear();
   std::vector<SessionDriver*> all;
+  all.reserve(sessions_.size());
   for (auto& [id, session] : sessions_) all.push_back(session.get());
   for (auto* session : all) session->kill();
   bury();
