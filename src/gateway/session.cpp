@@ -64,7 +64,8 @@ bool Session::may_overtake(const ftp::Command& command) const {
   const bool transferring = !replies_.empty() && replies_.front().transfer && !replies_.front().answered;
   if (!transferring || aborting_) return false;
   if (command.verb == ftp::Verb::Abor) return true;
-  return held_code_ == 0 && commands_.empty() && (command.verb == ftp::Verb::Stat || command.verb == ftp::Verb::Quit);
+  return held_code_ == 0 && commands_.empty() && (command.verb == ftp::Verb::Stat || command.verb == ftp::Verb::Quit) &&
+         !replies_.contains(command.verb);
 }
 
 void Session::abort_transfer() {
@@ -163,7 +164,7 @@ void Session::ask_backend_port(ftp::Verb verb, std::string_view argument) {
 void Session::discard_data() {
   using enum DataChannel::State;
   if (data_.state() == Leasing || data_.state() == Waiting) send(DropLease{});
-  if (data_.state() == Open || holding_data_) send(ResetData{});
+  if (data_.state() == Open || data_.state() == Broken) send(ResetData{});
   holding_data_ = false;
   data_.clear();
 }

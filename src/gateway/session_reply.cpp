@@ -90,7 +90,8 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
     feat_->edit(line, text);
     if (!text.empty()) send(ToClient{std::move(text)});
   } else if (verb == ftp::Verb::Quit && replies_.transfer() != nullptr) {
-    held_quit_.append(line.line).append("\r\n");  // E18: the transfer's reply comes first
+    if (held_quit_.size() < kHeldReplyLimit || line.ends_reply())
+      held_quit_.append(line.line).append("\r\n");  // E18: the transfer's reply comes first
   } else {
     to_client(line.line);
   }
@@ -251,7 +252,8 @@ void Session::finish_transfer(int code) {
   send(Note{CommandNote{transfer.verb, code}});
 
   // D3: after a refusal the client may use the same port for its next try, so a lease that waits stays.
-  if (std::exchange(holding_data_, false)) send(ResetData{});
+  holding_data_ = false;
+  if (data_.state() == DataChannel::State::Broken) send(ResetData{});  // whatever is left of it
   if (data_.state() == DataChannel::State::Open) {
     // A refused transfer's data connection must not look like an empty file's.
     send(payload == DataChannel::Payload::Delivered ? Action{CloseData{}} : Action{ResetData{}});

@@ -24,6 +24,7 @@ Connector::Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseco
 void Connector::finish(int error) {
   timer_.close();
   poll_.close();
+  if (error != 0) socket_.close();  // or the kernel would go on trying
   // The owner may destroy us in the call.
   OnDone on_done = std::move(on_done_);
   if (error != 0) return on_done(std::unexpected(Error{error, "connect to " + to_.text()}));

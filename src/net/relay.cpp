@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -112,11 +113,27 @@ Relay::Step Relay::fill(ftp::Direction direction) {
     now.in_pipe += static_cast<std::size_t>(count);
     return Step::Progress;
   }
+  if (count < 0 && errno != EAGAIN && errno != EINTR) return Step::Broken;
+  // A full pipe says nothing about the source: it is asked again when the pipe is empty.
+  if (now.in_pipe > 0) return count == 0 ? Step::Progress : Step::Blocked;
+  return probe(direction);
+}
+
+/// splice takes neither an urgent byte nor anything behind it: it says EAGAIN, and at the end 0 with bytes unread. So
+/// what it says of an empty pipe's source is believed only when recv says the same.
+Relay::Step Relay::probe(ftp::Direction direction) {
+  Flow& now = flow(direction);
+  std::array<char, 4096> bytes;  // NOLINT(*-member-init): read before use
+  const auto count = ::recv(source(direction).socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
   if (count == 0) {
     now.source_ended = true;
     return Step::Progress;
   }
-  return errno == EAGAIN || errno == EINTR ? Step::Blocked : Step::Broken;
+  if (count < 0) return errno == EAGAIN || errno == EINTR ? Step::Blocked : Step::Broken;
+  // The pipe is empty, so it takes them all.
+  if (::write(now.pipe.write.get(), bytes.data(), static_cast<std::size_t>(count)) != count) return Step::Broken;
+  now.in_pipe += static_cast<std::size_t>(count);
+  return Step::Progress;
 }
 
 Relay::Step Relay::drain(ftp::Direction direction) {
@@ -168,6 +185,10 @@ void Relay::update_interest() {
     const ftp::Direction inbound = side == Side::Client ? Upload : Download;
     if (flow(inbound).source_ended && flow(outbound).sink_shut) {
       leg.poll.want(0);  // Nothing can come; the poll would report HUP for ever.
+      continue;
+    }
+    if (flow(inbound).blocked && flow(outbound).sink_shut) {
+      leg.poll.want(0);  // The same, while the other side takes nothing: its being writable goes on with us.
       continue;
     }
     int events = 0;

@@ -35,6 +35,8 @@ class Relay {
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
 
+  /// Nothing moves and nothing is told any more; the sockets stay as they are until the end.
+  void stop();
   /// Both ends get a reset.
   void reset();
   /// The client's end gets a reset and nothing moves any more; the backend's socket stays as it is until `reset` or the
@@ -69,6 +71,7 @@ class Relay {
   void on_ready(Side side, int events);
   void pump(ftp::Direction direction);
   Step fill(ftp::Direction direction);
+  Step probe(ftp::Direction direction);
   Step drain(ftp::Direction direction);
   void end_sink(ftp::Direction direction);
   void check_delivery(ftp::Direction direction);
@@ -76,7 +79,6 @@ class Relay {
   void on_timer();
   void start_timer();
   void fail(Side side, bool stalled);
-  void stop();
 
   Loop& loop_;
   PipePool& pipes_;

@@ -156,6 +156,8 @@ void tune_control(const Fd& socket) {
 void tune_data(const Fd& socket) {
   // What splice brings is sent as it comes: a last small segment must not wait for an acknowledgement.
   set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  // splice stops at an urgent byte; in line it can at least be read (see Relay::probe).
+  set(socket, SOL_SOCKET, SO_OOBINLINE, 1);
 }
 
 bool is_delivered(const Fd& socket) {

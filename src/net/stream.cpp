@@ -13,6 +13,7 @@ Stream::Stream(Loop& loop, Fd socket, std::span<char> buffer, Listener& listener
 }
 
 void Stream::queue_urgent(std::string_view bytes) {
+  if (closed_) return;
   queue(bytes);
   urgent_at_ = queue_.size() - 1;
 }

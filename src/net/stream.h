@@ -29,7 +29,9 @@ class Stream {
   Stream(Loop& loop, Fd socket, std::span<char> buffer, Listener& listener);
 
   /// Appends to the queue; `flush` sends. Nothing is kept once the peer is gone.
-  void queue(std::string_view bytes) { queue_.append(bytes); }
+  void queue(std::string_view bytes) {
+    if (!closed_) queue_.append(bytes);
+  }
   /// Queues `bytes`, the last of which goes as TCP urgent data (Telnet Synch); what was queued before goes first.
   void queue_urgent(std::string_view bytes);
   void flush();

@@ -59,7 +59,7 @@ void SessionDriver::release_data(bool reset) {
   data_connector_.reset();
   if (client_data_) client_data_.reset();
   if (!relay_) return;
-  if (reset) relay_->reset();
+  reset ? relay_->reset() : relay_->stop();
   worker_.shared().metrics.transfer_duration(std::chrono::nanoseconds(uv_hrtime() - relay_started_));
   // It may be the one that is calling us.
   worker_.retire(std::move(relay_));
