@@ -63,6 +63,8 @@ class PortPool {
   /// nothing.
   std::optional<Served> serve_waiting();
 
+  /// Neither claimed nor dropped yet.
+  [[nodiscard]] bool holds(std::uint64_t lease_id) const { return leases_.contains(lease_id); }
   [[nodiscard]] std::size_t size() const { return ports_.size(); }
   [[nodiscard]] std::size_t leased() const { return leases_.size(); }
   /// Leases on the port `index`.

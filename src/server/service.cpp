@@ -46,6 +46,13 @@ Service::Service(config::Config config, Reader reader)
 Service::~Service() = default;
 
 std::expected<void, std::vector<std::string>> Service::start() {
+  // Before anybody is told that we are ready: what comes meanwhile waits for the loop.
+  const auto on_signal = [this](int number) {
+    if (number == SIGHUP) return reload();
+    draining_ ? stop() : drain();
+  };
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.emplace_back(loop_.uv(), number, on_signal);
+
   const unsigned workers = config_->workers == 0 ? available_cores() : config_->workers;
   auto opened = open_listeners(config_->listeners, workers);
   auto ports = PortSockets::reserve(config_->passive_ports.listen, pool_addresses(*config_));
@@ -141,11 +148,6 @@ void Service::send_config(std::vector<Opened> opened) {
 }
 
 void Service::run() {
-  const auto on_signal = [this](int number) {
-    if (number == SIGHUP) return reload();
-    draining_ ? stop() : drain();
-  };
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.emplace_back(loop_.uv(), number, on_signal);
   loop_.run();
   admin_.reset();
   observe::log(LogLevel::Info, "stopped");

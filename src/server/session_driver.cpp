@@ -167,7 +167,8 @@ void SessionDriver::on_closed(net::Stream& stream, net::Stream::Closed how) {
   const Turn turn(*this);
   const bool orderly = how == net::Stream::Closed::Orderly;
   Leg& leg = &stream == client_.stream.get() ? client_ : backend_;
-  if (orderly && !leg.unread.empty()) {
+  // What the backend said before its end is still to be told; a client that reset is past hearing.
+  if ((orderly || &leg == &backend_) && !leg.unread.empty()) {
     leg.closed_unread = true;
     return;
   }

@@ -198,7 +198,9 @@ void Worker::give(const gateway::Lessee& lessee, const gateway::Lease& lease) {
   if (owner != index_) return shared_.workers[owner]->post(OpenPort{lessee, lease});
   shared_.metrics.lease(observe::Metrics::LeaseEvent::Taken);
   shared_.metrics.ports_leased(1);
-  const bool opened = sync_port(lease.index);
+  // Where the port was open already, for another client, a stray connection may have claimed this lease meanwhile.
+  const bool opened =
+      sync_port(lease.index) && shared_.pool.with([&](const gateway::PortPool& pool) { return pool.holds(lease.id); });
   if (!opened) drop_lease(lease);
   deliver(lessee, lease, opened);
 }

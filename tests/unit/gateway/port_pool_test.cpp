@@ -59,7 +59,9 @@ TEST_CASE("a stranger, and a claimed or dropped lease, claim nothing") {
   PortPool pool(ports(1), 10, 1, 1);
   const auto lease = pool.take(client(1), {1});
   CHECK_FALSE(pool.claim(0, client(2)));
+  CHECK(pool.holds(lease->id));
   CHECK(pool.claim(0, client(1)));
+  CHECK_FALSE(pool.holds(lease->id));
   CHECK_FALSE(pool.claim(0, client(1)));
   CHECK_FALSE(pool.drop(lease->id));
   const auto again = pool.take(client(1), {1});

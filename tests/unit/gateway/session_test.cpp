@@ -454,6 +454,12 @@ TEST_CASE("STAT during a transfer is answered at once, NOOP keeps its turn") {
   CHECK(d.to_backend == "RETR f\r\nSTAT\r\nNOOP\r\n");
 }
 
+TEST_CASE("one STAT overtakes a transfer, the next keeps its turn, or the queue of replies would have no bound") {
+  auto d = Dialogue::logged_in();
+  d.open_data().client("RETR f").backend({"150 x"}).client("STAT").client("STAT").client("STAT");
+  CHECK(d.to_backend == "RETR f\r\nSTAT\r\n");
+}
+
 TEST_CASE("QUIT during a transfer: 226, then 221") {
   auto d = Dialogue::logged_in();
   d.open_data().client("RETR f").backend({"150 x"}).client("QUIT");
