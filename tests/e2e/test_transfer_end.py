@@ -184,6 +184,17 @@ class Uploads(Scripted):
         self.assertEqual(self.client.reply().code, 426)
         self.still_works()
 
+    def test_urgent_byte_stops_nothing(self):
+        """splice takes no urgent byte and nothing behind it: the file must be whole all the same."""
+        data = self.begin("STOR urgent")
+        data.sendall(b"before ")
+        until(lambda: self.gateway.metric("transfer_bytes_total", direction="upload") == 7, 5, "7 bytes relayed")
+        data.send(b"!", socket.MSG_OOB)
+        data.sendall(b" behind")
+        data.close()
+        self.assertEqual(self.client.reply().code, 226)
+        self.assertEqual(self.stub.files["urgent"], b"before ! behind")
+
     def test_half_close(self):
         """The client ends its upload with FIN and keeps its receiving side open until the 226."""
         data = self.begin("STOR half-closed")
