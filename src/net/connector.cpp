@@ -17,7 +17,8 @@ Connector::Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseco
   }
   socket_ = std::move(*socket);
   timer_.start(timeout);
-  poll_ = Poll(loop.uv(), socket_.get(), [this](int) { finish(socket_error(socket_)); });
+  poll_ = Poll(loop.uv(), socket_.get(),
+               [this](int status) { finish(status < 0 && status != UV_EBADF ? -status : socket_error(socket_)); });
   poll_.want(UV_WRITABLE);
 }
 

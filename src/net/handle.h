@@ -35,8 +35,8 @@ class Handle {
     block_->uv.data = block_.get();
   }
   [[nodiscard]] Uv* uv() const { return &block_->uv; }
-  /// An init that failed left nothing to close.
-  void forget_uninitialised() { delete block_.release(); }
+  /// An init that failed left nothing to close. Returns the callback.
+  Callback forget_uninitialised() { return std::move(std::unique_ptr<Block>(block_.release())->callback); }
 
   static void fire(Uv* uv, Arguments... arguments) {
     auto* block = static_cast<Block*>(uv->data);
@@ -66,19 +66,24 @@ class Timer : public Handle<uv_timer_t> {
 };
 
 /// Readiness of a descriptor, level-triggered. The descriptor must outlive the handle and have no other Poll.
-/// The callback gets the UV_READABLE … bits, or a negative status for a socket in error.
+/// The callback gets the UV_READABLE … bits, or a negative status: UV_EBADF for a socket in error; any other, once, for
+/// a descriptor that the kernel has no means to watch (memory, fs.epoll.max_user_watches).
 class Poll : public Handle<uv_poll_t, int> {
  public:
   Poll() = default;
   Poll(uv_loop_t& loop, int descriptor, Callback on_ready) : Handle(std::move(on_ready)) {
     if (const int error = uv_poll_init(&loop, uv(), descriptor); error != 0) {
-      forget_uninitialised();
-      throw std::runtime_error(std::string("poll: ") + uv_strerror(error));
+      failure_ = Timer(loop, [on_ready = forget_uninitialised(), error]() mutable { on_ready(error); });
+      failure_.start(std::chrono::milliseconds(0));
     }
+  }
+  void close() {
+    Handle::close();
+    failure_.close();
   }
   /// 0 stops it.
   void want(int events) {
-    if (events == wanted_) return;
+    if (events == wanted_ || !*this) return;
     wanted_ = events;
     if (events == 0) {
       uv_poll_stop(uv());
@@ -92,6 +97,7 @@ class Poll : public Handle<uv_poll_t, int> {
 
  private:
   int wanted_ = 0;
+  Timer failure_;  ///< Tells of an init that failed; what it tells comes from the loop, as all else.
 };
 
 /// A wake-up from another thread.

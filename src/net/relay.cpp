@@ -21,6 +21,8 @@ constexpr int kRoundsPerTurn = 8;
 // The kernel tells nobody when the last byte is acknowledged, so it is asked: soon at first, then less often.
 constexpr auto kFirstDeliveryPoll = 1ms;
 constexpr auto kSlowestDeliveryPoll = 100ms;
+// Without a descriptor for a pipe a transfer waits, as for a peer that doesn't read.
+constexpr auto kPipeRetry = 100ms;
 
 Relay::Side source_side(ftp::Direction direction) {
   return direction == Download ? Relay::Side::Backend : Relay::Side::Client;
@@ -66,7 +68,8 @@ void Relay::on_ready(Side side, int events) {
   if (over_) return;
   if (events < 0) {
     legs_.at(std::to_underlying(side)).poll.was_stopped();
-    if (socket_error(legs_.at(std::to_underlying(side)).socket) != 0) return fail(side, false);
+    const bool is_watched = events == UV_EBADF;
+    if (!is_watched || socket_error(legs_.at(std::to_underlying(side)).socket) != 0) return fail(side, false);
   }
   for (const ftp::Direction direction : {Download, Upload}) {
     if (over_) return;
@@ -100,10 +103,14 @@ void Relay::pump(ftp::Direction direction) {
 
 Relay::Step Relay::fill(ftp::Direction direction) {
   Flow& now = flow(direction);
-  if (now.source_ended || now.blocked) return Step::Blocked;
+  if (now.source_ended || now.blocked || now.starved) return Step::Blocked;
   if (!now.pipe.read) {
     auto pipe = pipes_.take();
-    if (!pipe) return Step::Broken;
+    if (!pipe) {
+      now.starved = true;
+      start_timer();
+      return Step::Blocked;
+    }
     now.pipe = std::move(*pipe);
   }
   if (now.in_pipe >= now.pipe.capacity) return Step::Blocked;
@@ -187,19 +194,25 @@ void Relay::update_interest() {
       leg.poll.want(0);  // Nothing can come; the poll would report HUP for ever.
       continue;
     }
-    if (flow(inbound).blocked && flow(outbound).sink_shut) {
-      leg.poll.want(0);  // The same, while the other side takes nothing: its being writable goes on with us.
+    const bool waits = flow(inbound).blocked || flow(inbound).starved;
+    if (waits && flow(outbound).sink_shut) {
+      leg.poll.want(0);  // The same, while nothing can be taken: what ends that wait goes on with us.
       continue;
     }
     int events = 0;
-    if (!flow(inbound).source_ended && !flow(inbound).blocked) events |= UV_READABLE;
+    if (!flow(inbound).source_ended && !waits) events |= UV_READABLE;
     if (flow(outbound).blocked) events |= UV_WRITABLE;
     // Without any interest a reset would go unseen until the next write.
     leg.poll.want(events != 0 ? events : UV_PRIORITIZED);
   }
 }
 
-void Relay::start_timer() { timer_.start(delivery_poll_ > 0ms ? std::min(delivery_poll_, stall_) : stall_); }
+void Relay::start_timer(std::chrono::milliseconds quiet) {
+  auto delay = stall_ - quiet;
+  if (delivery_poll_ > 0ms) delay = std::min(delay, delivery_poll_);
+  if (flow(Download).starved || flow(Upload).starved) delay = std::min(delay, kPipeRetry);
+  timer_.start(delay);
+}
 
 void Relay::on_timer() {
   if (is_over()) return;
@@ -211,14 +224,17 @@ void Relay::on_timer() {
     }
     delivery_poll_ = waits ? std::min(delivery_poll_ * 2, kSlowestDeliveryPoll) : 0ms;
   }
+  for (const ftp::Direction direction : {Download, Upload}) {
+    if (!over_ && std::exchange(flow(direction).starved, false)) pump(direction);
+  }
   if (is_over()) return;
+  update_interest();
   const std::chrono::milliseconds quiet(loop_.now() - last_progress_);
   if (quiet >= stall_) {
     const Side waiting_for = flow(Download).blocked ? Side::Client : Side::Backend;
     return fail(waiting_for, true);
   }
-  if (delivery_poll_ > 0ms) return start_timer();
-  timer_.start(stall_ - quiet);
+  start_timer(quiet);
 }
 
 void Relay::fail(Side side, bool stalled) {

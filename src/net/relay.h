@@ -59,6 +59,7 @@ class Relay {
     bool sink_shut = false;
     bool delivered = false;
     bool blocked = false;  ///< The sink takes no more for now.
+    bool starved = false;  ///< There is no pipe for now.
   };
   enum class Step : std::uint8_t { Progress, Blocked, Broken };
 
@@ -77,7 +78,7 @@ class Relay {
   void check_delivery(ftp::Direction direction);
   void update_interest();
   void on_timer();
-  void start_timer();
+  void start_timer(std::chrono::milliseconds quiet = {});
   void fail(Side side, bool stalled);
 
   Loop& loop_;

@@ -3,6 +3,7 @@
 #include <netdb.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "net/socket.h"
 
@@ -29,35 +30,50 @@ Resolved addresses(const addrinfo* list) {
 
 struct Lookup::Request {
   uv_getaddrinfo_t uv{};
-  OnDone on_done;
-  Lookup* owner = nullptr;
-  std::string name;
+  Lookup* owner = nullptr;  ///< None: given up.
 };
 
-Lookup::Lookup(Loop& loop, const std::string& name, OnDone on_done)
-    : request_(new Request{.uv = {}, .on_done = std::move(on_done), .owner = this, .name = name}) {
+Lookup::Lookup(Loop& loop, const std::string& name, std::chrono::milliseconds timeout, OnDone on_done)
+    : name_(name),
+      on_done_(std::move(on_done)),
+      request_(new Request{.uv = {}, .owner = this}),
+      timer_(loop.uv(), [this] {
+        give_up();
+        finish(std::unexpected("no answer from the resolver"));
+      }) {
   request_->uv.data = request_;
   const addrinfo wanted = hints();
   const auto done = [](uv_getaddrinfo_t* uv, int status, addrinfo* list) {
     const std::unique_ptr<Request> request(static_cast<Request*>(uv->data));
     if (request->owner != nullptr) {
       request->owner->request_ = nullptr;
-      Resolved result = status == 0 ? addresses(list) : std::unexpected(request->name + ": " + uv_strerror(status));
-      request->on_done(std::move(result));
+      request->owner->finish(status == 0 ? addresses(list) : std::unexpected(std::string(uv_strerror(status))));
     }
     uv_freeaddrinfo(list);
   };
+  timer_.start(timeout);
   // It fails at once only for a name that no configuration lets through, or without memory.
   if (uv_getaddrinfo(&loop.uv(), &request_->uv, done, name.c_str(), nullptr, &wanted) != 0) {
     delete std::exchange(request_, nullptr);
-    throw std::runtime_error("resolver: can't look up " + name);
+    timer_.start(std::chrono::milliseconds(0));
   }
 }
 
-Lookup::~Lookup() {
+Lookup::~Lookup() { give_up(); }
+
+void Lookup::give_up() {
   if (request_ == nullptr) return;
   request_->owner = nullptr;
   uv_cancel(reinterpret_cast<uv_req_t*>(&request_->uv));
+  request_ = nullptr;
+}
+
+void Lookup::finish(Resolved result) {
+  timer_.close();
+  if (!result) result = std::unexpected(name_ + ": " + result.error());
+  // The owner may destroy us in the call.
+  OnDone on_done = std::move(on_done_);
+  on_done(std::move(result));
 }
 
 Resolved resolve_now(const std::string& name) {

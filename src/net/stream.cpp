@@ -63,7 +63,7 @@ void Stream::update_interest() {
 void Stream::on_ready(int events) {
   if (events < 0) {
     poll_.was_stopped();
-    if (at_end_) return fail();
+    if (at_end_ || events != UV_EBADF) return fail();
     // An error of the socket: the next read or write says which.
     events = UV_READABLE;
   }

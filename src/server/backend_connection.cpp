@@ -22,13 +22,15 @@ void BackendConnection::next() {
     candidates_.push_back({*server.address, server.port});
     return try_address();
   }
-  lookup_ = std::make_unique<net::Lookup>(loop_, server.host, [this, port = server.port](net::Resolved found) {
-    if (!found) last_error_ = {EHOSTUNREACH, found.error()};
-    if (found) {
-      for (auto address = found->rbegin(); address != found->rend(); ++address) candidates_.push_back({*address, port});
-    }
-    next();
-  });
+  lookup_ =
+      std::make_unique<net::Lookup>(loop_, server.host, timeout_, [this, port = server.port](net::Resolved found) {
+        if (!found) last_error_ = {EHOSTUNREACH, found.error()};
+        if (found) {
+          for (auto address = found->rbegin(); address != found->rend(); ++address)
+            candidates_.push_back({*address, port});
+        }
+        next();
+      });
 }
 
 void BackendConnection::try_address() {

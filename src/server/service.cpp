@@ -245,8 +245,9 @@ std::vector<std::string> Service::advertised_names() const {
 void Service::resolve_advertised() {
   lookups_.clear();
   for (const auto& name : advertised_names()) {
-    lookups_.push_back(std::make_unique<net::Lookup>(
-        loop_, name, [this, name](const net::Resolved& found) { name_resolved(name, found); }));
+    lookups_.push_back(
+        std::make_unique<net::Lookup>(loop_, name, config_->advertise.resolve_interval,
+                                      [this, name](const net::Resolved& found) { name_resolved(name, found); }));
   }
   resolve_timer_.start(config_->advertise.resolve_interval);
 }

@@ -155,6 +155,11 @@ class Gateway:
                 pass
         return count
 
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def check_clean(self):
         """No session, lease or descriptor is left, and the lease counters add up."""
         if self.admin:

@@ -1,6 +1,7 @@
 """The passive ports: shared by address, closed unless leased, never more than configured."""
 
 import socket
+import threading
 import time
 import unittest
 
@@ -140,6 +141,35 @@ class OpenOnlyWhileLeased(unittest.TestCase):
             self.assertEqual(read_all(data), b"hello\r\n")
             self.assertEqual(client.reply().code, 226)
             data.close()
+
+    def test_scan_from_the_clients_own_address(self):
+        """Connections that nobody asked for may take a lease before its client knows of it, on either worker: every
+        PASV is answered, and no lease is counted twice or lost."""
+        with Stub() as stub, Gateway(stub.address, ports=4) as gateway:
+            ports = range(gateway.first_port, gateway.first_port + 4)
+            done = threading.Event()
+
+            def scan():
+                while not done.is_set():
+                    for port in ports:
+                        with socket.socket() as sock:
+                            sock.settimeout(seconds(5))
+                            sock.connect_ex(("127.0.0.1", port))
+
+            scanners = [threading.Thread(target=scan) for _ in range(2)]
+            for scanner in scanners:
+                scanner.start()
+            try:
+                clients = [Raw(gateway.address).login() for _ in range(4)]
+                for _ in range(50):
+                    for client in clients:
+                        self.assertIn(client.command("PASV").code, (227, 425))
+            finally:
+                done.set()
+                for scanner in scanners:
+                    scanner.join()
+            for client in clients:
+                client.close()
 
     def test_lease_timeout(self):
         with Stub() as stub, Gateway(stub.address, passive_ports={"lease_timeout": "300ms"}) as gateway, \

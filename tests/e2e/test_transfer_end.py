@@ -1,5 +1,7 @@
 """A transfer's end means what it says: FIN stays FIN, reset stays reset, and 226 means delivered."""
 
+import os
+import resource
 import socket
 import threading
 import time
@@ -142,6 +144,65 @@ class Downloads(Scripted):
         self.assertEqual(self.client.reply().code, 451)
         data.close()
         self.still_works_with_default()
+
+    def test_client_shuts_its_side_and_reads_nothing(self):
+        """The kernel then reports a hang-up for as long as the transfer waits: that must cost no CPU."""
+        self.stub.files["big"] = BIG
+        data = small_window(self.client, self.client.pasv())
+        self.assertEqual(self.client.command("RETR big").code, 150)
+        data.shutdown(socket.SHUT_WR)
+        until(lambda: self.gateway.metric("transfer_bytes_total") > 0, 5, "the first bytes")
+        before = self.gateway.cpu_seconds()
+        time.sleep(1)  # what is measured is how little happens in it
+        self.assertLess(self.gateway.cpu_seconds() - before, 0.3)
+        self.assertEqual(len(read_all(data)), len(BIG))
+        data.close()
+        self.assertEqual(self.client.reply().code, 226)
+
+    def test_no_descriptor_for_a_pipe(self):
+        """The transfer waits, as behind a slow reader, and goes on when there are descriptors again."""
+        connected, go = threading.Event(), threading.Event()
+
+        def wait(session, _):
+            session.reply("150 here")
+            with session.accept() as data:
+                connected.set()
+                go.wait(seconds(10))
+                data.sendall(BIG)
+            session.reply("226 done")
+
+        self.stub.on["RETR"] = wait
+        data = self.begin("RETR x")
+        self.assertTrue(connected.wait(seconds(5)))
+        self.gateway.wait_metric("data_connections_total", 1, leg="backend", result="ok")
+        process = self.gateway.process.pid
+        limits = resource.prlimit(process, resource.RLIMIT_NOFILE)
+        used = max(map(int, os.listdir(f"/proc/{process}/fd")))
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (used + 1, limits[1]))
+        go.set()
+        data.settimeout(0.5)
+        with self.assertRaises(TimeoutError):
+            data.recv(1)
+        resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
+        data.settimeout(seconds(20))
+        self.assertEqual(len(read_all(data)), len(BIG))
+        data.close()
+        self.assertEqual(self.client.reply().code, 226)
+
+    def test_resets_at_the_end_of_a_transfer(self):
+        """The client hears 226 and resets in the moment that the gateway closes: in no order does it harm anyone."""
+        for number in range(60):
+            data = self.begin("RETR hello.txt")
+            if number % 3 == 0:
+                reset(data)
+                self.assertIn(self.client.reply().code, (226, 426))
+                continue
+            self.assertEqual(data.recv(100), b"hello\r\n")
+            if number % 3 == 1:
+                self.assertEqual(data.recv(100), b"")
+            reset(data)
+            self.assertIn(self.client.reply().code, (226, 426))
+        self.still_works()
 
     def test_no_final_reply(self):
         """The server's data connection ends and its 226 never comes: an answer comes all the same."""
