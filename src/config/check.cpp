@@ -29,7 +29,10 @@ class Check {
   void all() {
     something_to_do();
     for (std::size_t i = 0; i < config_.listeners.size(); ++i) listener(i);
-    for (const auto& [name, backend] : config_.backends) trust(name, backend);
+    for (const auto& [name, backend] : config_.backends) {
+      trust(name, backend);
+      active_ports(name, backend);
+    }
     advertised_ports();
     admin();
   }
@@ -96,6 +99,16 @@ class Check {
     if (backend.data_address != DataAddress::Trust || !backend.trusted_data.empty()) return;
     fail(pointer + "/trusted_data",
          R"(empty, but data_address is "trust"; write the networks to trust, as in ["10.0.0.0/8"])");
+  }
+
+  /// The passive ports are bound for as long as the gateway runs.
+  void active_ports(const std::string& name, const Backend& backend) {
+    const auto& pool = config_.passive_ports.listen;
+    if (!backend.active_ports || is_told("/passive_ports/listen")) return;
+    if (backend.active_ports->low > pool.high || backend.active_ports->high < pool.low) return;
+    fail("/backends/" + pointer_step(name) + "/active_ports", in_quotes(backend.active_ports->text()) +
+                                                                  " overlaps passive_ports.listen " +
+                                                                  in_quotes(pool.text()) + "; write ports outside it");
   }
 
   void advertised_ports() {

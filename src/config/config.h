@@ -29,6 +29,7 @@ struct Listener {
   std::string name;  ///< Metrics label; "listener0" and so on when not given.
   ftp::Endpoint address;
   std::string backend = "default";
+  std::uint16_t active_source_port = 20;  ///< Of data connections to clients (RFC 959 §5.2); 0: any.
   bool operator==(const Listener&) const = default;
 };
 
@@ -38,8 +39,17 @@ enum class DataAddress : std::uint8_t {
   Trust     ///< To the address in the reply, when it is inside `trusted_data`.
 };
 
+/// Who opens the data connections on the backend's leg (design §4).
+enum class DataMode : std::uint8_t {
+  Same,     ///< As on the client's leg.
+  Passive,  ///< The gateway connects to the backend, whatever the client does.
+  Active    ///< The backend connects to the gateway.
+};
+
 struct Backend {
   std::vector<HostPort> servers;  ///< Tried in order until one connects.
+  DataMode data_mode = DataMode::Same;
+  std::optional<ftp::PortRange> active_ports;  ///< Where active backends connect to; unset: the kernel chooses.
   DataAddress data_address = DataAddress::Control;
   std::vector<ftp::Cidr> trusted_data;
   bool allow_low_data_ports = false;  ///< Passive ports below 1024 in the backend's 227 (RFC 2577 §3).
@@ -93,13 +103,20 @@ struct Limits {
   bool operator==(const Limits&) const = default;
 };
 
+/// What a client may do.
+struct Policy {
+  bool allow_active = true;  ///< PORT and EPRT.
+  bool allow_fxp = false;    ///< PORT and EPRT may name another host than the client.
+  bool operator==(const Policy&) const = default;
+};
+
 struct Timeouts {
   Milliseconds greeting{30'000};        ///< Backend's 220.
   Milliseconds login{60'000};           ///< From the 220 to a successful login.
   Milliseconds idle{600'000};           ///< No command and no transfer.
   Milliseconds reply{3'600'000};        ///< Backend's answer to a command (E21: a SITE may run for long).
   Milliseconds backend_connect{5'000};  ///< One server.
-  Milliseconds data_connect{30'000};    ///< Gateway to the backend's data port.
+  Milliseconds data_connect{30'000};    ///< A data connection that the gateway opens, or an active backend.
   Milliseconds data_stall{300'000};     ///< A transfer that moves no byte.
   Milliseconds transfer_reply{60'000};  ///< Backend's final reply after the data connection ended.
   Milliseconds abort{5'000};            ///< Backend's answers to ABOR.
@@ -126,6 +143,7 @@ struct Config {
   std::map<std::string, Backend> backends;
   Advertise advertise;
   PassivePorts passive_ports;
+  Policy policy;
   Limits limits;
   Timeouts timeouts;
   Milliseconds drain_timeout{30'000};

@@ -105,10 +105,13 @@ void read_listener(const Object& object, Listener& listener) {
   object.read("name", listener.name);
   object.read("address", listener.address);
   object.read("backend", listener.backend);
+  object.read("active_source_port", listener.active_source_port);
 }
 
 void read_backend(const Object& object, Backend& backend) {
   object.read("servers", backend.servers);
+  object.read("data_mode", backend.data_mode);
+  object.read("active_ports", backend.active_ports);
   object.read("data_address", backend.data_address);
   object.read("trusted_data", backend.trusted_data);
   object.read("allow_low_data_ports", backend.allow_low_data_ports);
@@ -130,6 +133,11 @@ void read_passive_ports(const Object& object, PassivePorts& ports) {
   object.read("data_source", ports.data_source);
   object.read("lease_timeout", ports.lease_timeout);
   object.read("lease_wait", ports.lease_wait);
+}
+
+void read_policy(const Object& object, Policy& policy) {
+  object.read("allow_active", policy.allow_active);
+  object.read("allow_fxp", policy.allow_fxp);
 }
 
 void read_limits(const Object& object, Limits& limits) {
@@ -165,6 +173,7 @@ void read_all(const Object& file, Config& config) {
                   [&](const Object& object, const std::string& name) { read_backend(object, config.backends[name]); });
   file.section("advertise", [&](const Object& object) { read_advertise(object, config.advertise); });
   file.section("passive_ports", [&](const Object& object) { read_passive_ports(object, config.passive_ports); });
+  file.section("policy", [&](const Object& object) { read_policy(object, config.policy); });
   file.section("limits", [&](const Object& object) { read_limits(object, config.limits); });
   file.section("timeouts", [&](const Object& object) { read_timeouts(object, config.timeouts); });
   file.read("drain_timeout", config.drain_timeout);

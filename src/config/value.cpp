@@ -101,6 +101,10 @@ void read_value(const Value& value, unsigned& into) {
   if (const auto number = whole_number(value)) into = static_cast<unsigned>(*number);
 }
 
+void read_value(const Value& value, std::uint16_t& into) {
+  if (const auto number = whole_number(value)) into = static_cast<std::uint16_t>(*number);
+}
+
 void read_value(const Value& value, std::size_t& into) {
   if (const auto number = whole_number(value)) into = static_cast<std::size_t>(*number);
 }
@@ -127,6 +131,7 @@ void read_value(const Value& value, std::string& into) {
   into = *text;
 }
 
+void read_value(const Value& value, DataMode& into) { read_choice(value, into); }
 void read_value(const Value& value, DataAddress& into) { read_choice(value, into); }
 void read_value(const Value& value, LogFormat& into) { read_choice(value, into); }
 void read_value(const Value& value, LogLevel& into) { read_choice(value, into); }

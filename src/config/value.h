@@ -32,10 +32,12 @@ struct Value {
 
 // Each stores the value, or leaves `into` as it is and adds the issue.
 void read_value(const Value& value, unsigned& into);
+void read_value(const Value& value, std::uint16_t& into);
 void read_value(const Value& value, std::size_t& into);
 void read_value(const Value& value, bool& into);
 void read_value(const Value& value, Milliseconds& into);
 void read_value(const Value& value, std::string& into);
+void read_value(const Value& value, DataMode& into);
 void read_value(const Value& value, DataAddress& into);
 void read_value(const Value& value, LogFormat& into);
 void read_value(const Value& value, LogLevel& into);

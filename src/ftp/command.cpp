@@ -64,6 +64,10 @@ bool Command::is_transfer() const {
   }
 }
 
+bool Command::sets_up_data() const {
+  return verb == Verb::Pasv || verb == Verb::Epsv || verb == Verb::Port || verb == Verb::Eprt;
+}
+
 Direction Command::direction() const {
   const bool is_upload = verb == Verb::Stor || verb == Verb::Stou || verb == Verb::Appe;
   return is_upload ? Direction::Upload : Direction::Download;

@@ -30,6 +30,8 @@ struct Command {
   /// Views point into `line`.
   static Command parse(std::string_view line);
 
+  /// PASV, EPSV, PORT, EPRT.
+  [[nodiscard]] bool sets_up_data() const;
   /// RETR, LIST, NLST, MLSD download; STOR, STOU, APPE upload; others move no data.
   [[nodiscard]] bool is_transfer() const;
   /// Only for transfer commands; Download for others.

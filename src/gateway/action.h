@@ -23,14 +23,22 @@ struct ToBackend {
 
 /// Lease a public port. Answered by LeaseGranted or LeaseRefused, maybe later. There is never a second one open.
 struct TakeLease {};
-/// Give the lease (or the request for one) back; nothing happens if there is none.
-struct DropLease {};
-/// Connect to the backend's data port and relay between it and the accepted data connection of the client.
+/// Listen for one data connection from the backend, and from nobody else. Answered by BackendPortOpened or
+/// BackendPortRefused.
+struct ListenForBackend {};
+// The next two are answered by DataConnected or DataUnreachable.
+/// Connect to the backend's data port.
 struct OpenBackendData {
   std::optional<ftp::Address> address;  ///< None: the backend's control peer.
   std::uint16_t port;
 };
-/// Close what is left of the data connection: with FIN on both legs, or with a reset on both.
+/// Connect to the client, which listens there.
+struct OpenClientData {
+  ftp::Endpoint to;
+};
+/// Both legs stand: relay between them.
+struct RelayData {};
+/// Close all there is of the data channel, leases and listening ports included: with FIN on both legs, or with a reset.
 struct CloseData {};
 struct ResetData {};
 /// The client's data leg gets a reset, the backend's stands still, unread, until CloseData or ResetData.
@@ -55,8 +63,8 @@ struct End {
   EndReason reason;
 };
 
-using Action = std::variant<ConnectBackend, ToClient, ToBackend, TakeLease, DropLease, OpenBackendData, CloseData,
-                            ResetData, HoldData, PauseClient, ResumeClient, PauseBackend, ResumeBackend, SetTimer,
-                            StopTimer, RememberNoEpsv, Note, End>;
+using Action = std::variant<ConnectBackend, ToClient, ToBackend, TakeLease, ListenForBackend, OpenBackendData,
+                            OpenClientData, RelayData, CloseData, ResetData, HoldData, PauseClient, ResumeClient,
+                            PauseBackend, ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
 
 }  // namespace pasvgate::gateway

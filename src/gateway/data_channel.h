@@ -8,6 +8,7 @@
 #include "ftp/address.h"
 #include "ftp/command.h"
 #include "gateway/event.h"
+#include "gateway/plan.h"
 
 namespace pasvgate::gateway {
 
@@ -16,32 +17,35 @@ class DataChannel {
  public:
   enum class State : std::uint8_t {
     None,       ///< Not set up, or used up.
-    SettingUp,  ///< The backend was asked for a port.
-    Leasing,    ///< The backend's port is known, a public one is asked for.
-    Waiting,    ///< The client was told a port and hasn't connected yet.
-    Open,       ///< The client is connected; the backend's leg connects or relays.
-    Expired,    ///< The client was told a port and didn't come in time.
-    Broken      ///< A leg broke, or the client never came; both legs are gone.
+    SettingUp,  ///< The backend is asked.
+    Leasing,    ///< The backend's side is known, a public port is asked for.
+    Waiting,    ///< The client was told, and not both legs stand yet.
+    Open,       ///< Both legs stand, bytes move.
+    Expired,    ///< The client was told, and the channel wasn't used in time.
+    Broken      ///< A leg broke or never stood; both are gone.
   };
   /// How the payload of a transfer in one direction stands.
   enum class Payload : std::uint8_t { Unused, Moving, Delivered, Broken };
+  enum class LegState : std::uint8_t { Idle, Connecting, Stands };
 
-  /// A PASV or EPSV begins: `verb` is what the client asked.
-  void set_up(ftp::Verb verb) {
+  /// A PASV, EPSV, PORT or EPRT begins; `client` is where an active client listens.
+  void set_up(const DataPlan& plan, const ftp::Endpoint& client) {
     *this = {};
     state_ = State::SettingUp;
-    asked_ = verb;
+    plan_ = plan;
+    client_ = client;
   }
+  /// Where a passive backend listens.
   void backend_at(std::optional<ftp::Address> address, std::uint16_t port) {
-    state_ = State::Leasing;
     address_ = address;
     port_ = port;
   }
-  void leased() { state_ = State::Waiting; }
-  void accepted() {
-    state_ = State::Open;
-    connected_ = true;
-  }
+  void leasing() { state_ = State::Leasing; }
+  /// The client has its answer.
+  void is_set_up() { state_ = State::Waiting; }
+  void connecting(Leg leg) { leg_state(leg) = LegState::Connecting; }
+  void connected(Leg leg) { leg_state(leg) = LegState::Stands; }
+  void opened() { state_ = State::Open; }
   void ended(const DataEnded& end) { moved_.at(index(end.direction)) = {true, end.bytes}; }
   void expired() { state_ = State::Expired; }
   void broken() { state_ = State::Broken; }
@@ -55,12 +59,15 @@ class DataChannel {
   void clear() { *this = {}; }
 
   [[nodiscard]] State state() const { return state_; }
-  [[nodiscard]] ftp::Verb asked() const { return asked_; }
+  [[nodiscard]] const DataPlan& plan() const { return plan_; }
+  [[nodiscard]] const ftp::Endpoint& client() const { return client_; }
   [[nodiscard]] std::optional<ftp::Address> address() const { return address_; }
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] bool stalled() const { return stalled_; }
-  /// The client's data connection came, whatever became of it.
-  [[nodiscard]] bool was_connected() const { return connected_; }
+  [[nodiscard]] bool is_idle(Leg leg) const { return legs_.at(std::to_underlying(leg)) == LegState::Idle; }
+  [[nodiscard]] bool is_connecting(Leg leg) const { return legs_.at(std::to_underlying(leg)) == LegState::Connecting; }
+  /// The leg's connection came, whatever became of it.
+  [[nodiscard]] bool stands(Leg leg) const { return legs_.at(std::to_underlying(leg)) == LegState::Stands; }
   [[nodiscard]] std::uint64_t bytes(ftp::Direction direction) const { return moved_.at(index(direction)).bytes; }
   [[nodiscard]] Payload payload(ftp::Direction direction) const {
     switch (state_) {
@@ -89,14 +96,16 @@ class DataChannel {
     std::uint64_t bytes = 0;
   };
   static std::size_t index(ftp::Direction direction) { return std::to_underlying(direction); }
+  LegState& leg_state(Leg leg) { return legs_.at(std::to_underlying(leg)); }
 
   State state_ = State::None;
-  ftp::Verb asked_ = ftp::Verb::Pasv;
+  DataPlan plan_;
+  ftp::Endpoint client_;
   std::optional<ftp::Address> address_;
   std::uint16_t port_ = 0;
+  std::array<LegState, 2> legs_{};  ///< By Leg.
   Leg broken_leg_ = Leg::Client;
   bool stalled_ = false;
-  bool connected_ = false;
   std::array<Moved, 2> moved_{};
 };
 

@@ -44,13 +44,22 @@ struct LeaseGranted {
 struct LeaseRefused {
   LeaseFailure why;
 };
-/// The lease ended before a data connection came.
+/// Answers to ListenForBackend.
+struct BackendPortOpened {
+  ftp::Endpoint at;  ///< Of the gateway, as the backend can reach it.
+};
+struct BackendPortRefused {};
+/// Nobody came in lease_timeout to what was opened: a lease has ended.
 struct LeaseExpired {};
 
-/// The client's data connection is there; the lease has ended.
-struct DataAccepted {};
-/// The backend's data port couldn't be reached; the client's leg has been reset.
-struct DataUnreachable {};
+/// A leg of the data channel stands: its connection was accepted or made.
+struct DataConnected {
+  Leg leg;
+};
+/// A leg that the gateway was to connect couldn't be.
+struct DataUnreachable {
+  Leg leg;
+};
 /// One direction ended in order: its end was read, and the other side has acknowledged every byte and the FIN.
 struct DataEnded {
   ftp::Direction direction;
@@ -70,7 +79,7 @@ struct TimerFired {};
 struct Drain {};
 
 using Event = std::variant<ClientLine, ClientClosed, BackendConnected, BackendUnreachable, BackendLine, BackendClosed,
-                           LeaseGranted, LeaseRefused, LeaseExpired, DataAccepted, DataUnreachable, DataEnded,
-                           DataBroken, TimerFired, Drain>;
+                           LeaseGranted, LeaseRefused, BackendPortOpened, BackendPortRefused, LeaseExpired,
+                           DataConnected, DataUnreachable, DataEnded, DataBroken, TimerFired, Drain>;
 
 }  // namespace pasvgate::gateway

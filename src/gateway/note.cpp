@@ -6,6 +6,8 @@ namespace pasvgate::gateway {
 
 std::string_view leg_name(Leg leg) { return leg == Leg::Client ? "client" : "backend"; }
 
+std::string_view mode_name(Mode mode) { return mode == Mode::Passive ? "passive" : "active"; }
+
 std::string_view result_name(TransferNote::Result result) {
   switch (result) {
     case TransferNote::Result::Ok:

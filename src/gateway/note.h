@@ -15,6 +15,10 @@ namespace pasvgate::gateway {
 enum class Leg : std::uint8_t { Client, Backend };
 std::string_view leg_name(Leg leg);  ///< "client", "backend"
 
+/// Who opens a leg's data connection (design §1).
+enum class Mode : std::uint8_t { Passive, Active };
+std::string_view mode_name(Mode mode);  ///< "passive", "active"
+
 /// A command got its final reply.
 struct CommandNote {
   ftp::Verb verb;
@@ -25,11 +29,11 @@ struct LoginNote {
   std::string user;  ///< Raw bytes from the client: escape before printing.
   bool ok;
 };
-/// A 227 or 229 was rewritten.
+/// An address or port inside a command or reply was rewritten.
 struct RewriteNote {
-  ftp::Verb verb;       ///< Pasv or Epsv: what the client asked.
-  std::string backend;  ///< What the backend said, raw.
-  std::string client;   ///< What the client was told.
+  ftp::Verb verb;       ///< Pasv, Epsv, Port or Eprt: what the client asked.
+  std::string backend;  ///< The backend's side of it: its 227 or 229, raw, or the PORT or EPRT that it was sent.
+  std::string client;   ///< The client's: the reply that it was sent, or its command.
 };
 /// A passive port was asked for and not got.
 enum class LeaseFailure : std::uint8_t { Exhausted, ClientLimit };
@@ -45,6 +49,9 @@ struct TransferNote {
   Result result;
   std::uint64_t bytes;  ///< Moved in the transfer's direction.
   int code;             ///< Told to the client; 0 when it was gone.
+  /// How the data channel was set up: what the client and the backend were asked. Other: it never was.
+  ftp::Verb client_setup;
+  ftp::Verb backend_setup;
 };
 std::string_view result_name(TransferNote::Result result);  ///< "ok", "refused", "aborted", "broken", "stalled"
 

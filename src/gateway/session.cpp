@@ -5,7 +5,6 @@
 
 #include "gateway/plan.h"
 
-// Events and commands; what comes back from the backend is in session_reply.cpp.
 namespace pasvgate::gateway {
 namespace {
 
@@ -13,14 +12,34 @@ namespace {
 constexpr config::Milliseconds kAbortGrace{1000};
 
 /// What FEAT must not promise through a gateway, and what it may.
-ftp::FeatPolicy feat_policy() {
-  return {.removed = {"AUTH", "PBSZ", "PROT", "CCC", "EPRT", "LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"},
-          .added = {"EPSV"}};
+ftp::FeatPolicy feat_policy(const config::Policy& policy) {
+  ftp::FeatPolicy feat{
+      .removed = {"AUTH", "PBSZ", "PROT", "CCC", "LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"},
+      .added = {"EPSV"}};
+  (policy.allow_active ? feat.added : feat.removed).emplace_back("EPRT");
+  return feat;
+}
+
+/// What may stand between REST and its transfer (RFC 3659 §5 has nothing there; clients have these).
+bool keeps_restart(ftp::Verb verb) {
+  using enum ftp::Verb;
+  switch (verb) {
+    case Allo:
+    case Mdtm:
+    case Mode:
+    case Noop:
+    case Size:
+    case Stru:
+    case Type:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
 
-Session::Session(SessionOptions options) : options_(std::move(options)), feat_policy_(feat_policy()) {}
+Session::Session(SessionOptions options) : options_(std::move(options)), feat_policy_(feat_policy(options_.policy)) {}
 
 void Session::begin(std::vector<Action>& out) {
   out_ = &out;
@@ -74,18 +93,17 @@ void Session::abort_transfer() {
   // A server that watches its control channel must see the ABOR before its data connection ends, or it never answers
   // it (Pure-FTPd). One that writes into a full socket reads no ABOR, and some know none (G6): those learn it from the
   // reset, after a moment.
-  if (data_.state() == DataChannel::State::Open) {
+  if (data_.state() == DataChannel::State::Open || data_.state() == DataChannel::State::Waiting) {
     holding_data_ = true;
     send(HoldData{});
   }
-  if (data_.state() == DataChannel::State::Waiting) send(DropLease{});
   if (data_.state() != DataChannel::State::None) data_.broken();
   if (held_code_ != 0) settle_transfer();
 }
 
 void Session::run_queued() {
   while (!ended_ && connected_ && !commands_.empty() && replies_.empty() && held_code_ == 0 &&
-         data_.state() != DataChannel::State::Leasing) {
+         data_.state() != DataChannel::State::SettingUp && data_.state() != DataChannel::State::Leasing) {
     const Queued queued = std::move(commands_.front());
     commands_.pop_front();
     run(queued);
@@ -102,17 +120,12 @@ void Session::run(const Queued& queued) {
     return reply(ftp::write_reply(501, "A command holds no NUL and no CR."));
   }
   const ftp::Command command = ftp::Command::parse(queued.text);
-  if (const auto answer = own_answer(command)) {
-    const int code = (answer->at(0) - '0') * 100 + (answer->at(1) - '0') * 10 + (answer->at(2) - '0');
-    send(Note{CommandNote{command.verb, code}});
-    return reply(*answer);
-  }
-  if (command.verb == ftp::Verb::Pasv || command.verb == ftp::Verb::Epsv) return set_up_data(command);
+  if (const auto own = own_answer(command)) return answer(command.verb, *own);
+  if (command.sets_up_data()) return set_up_data(command);
   if (command.is_transfer() && data_.state() == DataChannel::State::Expired) {
     // The backend would wait in vain for a data connection that can't come any more.
     data_.clear();
-    send(Note{CommandNote{command.verb, 425}});
-    return reply(ftp::write_reply(425, "The port has expired, send PASV or EPSV again."));
+    return answer(command.verb, ftp::write_reply(425, "The data port has expired, ask for one again."));
   }
   forward(command, queued.text, false);
 }
@@ -120,53 +133,19 @@ void Session::run(const Queued& queued) {
 void Session::forward(const ftp::Command& command, std::string_view line, bool interrupt) {
   if (command.verb == ftp::Verb::User) user_ = command.argument;
   if (command.verb == ftp::Verb::Rein) discard_data();
+  if (!keeps_restart(command.verb)) restart_.clear();
+  const bool is_remembered = command.is_transfer() || command.verb == ftp::Verb::Rest;
   replies_.push({.verb = command.verb,
-                 .argument = command.is_transfer() ? std::string(command.argument) : std::string{},
+                 .argument = is_remembered ? std::string(command.argument) : std::string{},
                  .transfer = command.is_transfer()});
   const auto start = line.find_first_not_of(" \t");
   send(ToBackend{ftp::telnet_escaped(line.substr(start)) + "\r\n", interrupt && command.verb == ftp::Verb::Abor});
+  open_legs();
 }
 
-void Session::set_up_data(const ftp::Command& command) {
-  if (command.verb == ftp::Verb::Epsv) {
-    const auto argument = ftp::parse_epsv(command.argument);
-    if (const auto refusal = refused_epsv(argument, options_.client_family)) return reply(*refusal);
-    if (argument == ftp::EpsvArgument::All) {
-      epsv_only_ = true;
-      return reply(ftp::write_reply(200, "EPSV ALL ok."));
-    }
-  } else {
-    if (epsv_only_) return reply(ftp::write_reply(503, "Only EPSV after EPSV ALL."));
-    if (options_.client_family == ftp::Family::V6) {
-      return reply(ftp::write_reply(522, "A 227 can't hold an IPv6 address, use EPSV."));
-    }
-  }
-  discard_data();
-  data_.set_up(command.verb);
-  backend_fell_back_ = false;
-  const ftp::Verb verb = backend_verb(command.verb, backend_family_, options_.backend_lacks_epsv);
-  const bool as_sent = verb == ftp::Verb::Epsv && verb == command.verb && backend_family_ == options_.client_family;
-  ask_backend_port(verb, as_sent ? command.argument : std::string_view{});
-}
-
-void Session::ask_backend_port(ftp::Verb verb, std::string_view argument) {
-  backend_asked_ = verb;
-  backend_data_.reset();
-  backend_error_.reset();
-  backend_answer_.clear();
-  replies_.push({.verb = verb});
-  std::string line(ftp::verb_name(verb));
-  if (!argument.empty()) line.append(" ").append(argument);
-  send(ToBackend{line + "\r\n"});
-}
-
-/// Forgets the data channel, whatever became of it.
-void Session::discard_data() {
-  using enum DataChannel::State;
-  if (data_.state() == Leasing || data_.state() == Waiting) send(DropLease{});
-  if (data_.state() == Open || data_.state() == Broken) send(ResetData{});
-  holding_data_ = false;
-  data_.clear();
+void Session::answer(ftp::Verb verb, std::string_view whole) {
+  send(Note{CommandNote{verb, (whole.at(0) - '0') * 100 + (whole.at(1) - '0') * 10 + (whole.at(2) - '0')}});
+  reply(whole);
 }
 
 void Session::on(const ClientClosed& closed) {
@@ -188,58 +167,6 @@ void Session::on(const BackendUnreachable&) {
 void Session::on(const BackendClosed&) {
   backend_gone_ = true;
   if (!payload_moves()) end_without_backend();
-}
-
-void Session::on(const LeaseGranted& lease) {
-  if (data_.state() != DataChannel::State::Leasing) return send(DropLease{});
-  std::string answer;
-  if (data_.asked() == ftp::Verb::Epsv) {
-    answer = ftp::write_229(lease.port);
-  } else if (lease.address) {
-    answer = ftp::write_227({*lease.address, lease.port});
-  } else {
-    warn("no IPv4 address to advertise to this client");
-    send(DropLease{});
-    data_.clear();
-    reply(ftp::write_reply(425, "Can't open data connection, use EPSV."));
-    return run_queued();
-  }
-  data_.leased();
-  send(Note{CommandNote{data_.asked(), data_.asked() == ftp::Verb::Epsv ? 229 : 227}});
-  send(Note{RewriteNote{data_.asked(), backend_answer_, answer.substr(0, answer.size() - 2)}});
-  reply(answer);
-  run_queued();
-}
-
-void Session::on(const LeaseRefused& refused) {
-  if (data_.state() != DataChannel::State::Leasing) return;
-  send(Note{LeaseNote{refused.why}});
-  data_.clear();
-  reply(ftp::write_reply(425, "Can't open data connection: no port is free, try again later."));
-  run_queued();
-}
-
-void Session::on(const LeaseExpired&) {
-  if (data_.state() != DataChannel::State::Waiting) return;
-  if (replies_.transfer() != nullptr) {
-    data_.broken();
-    settle_transfer();
-  } else {
-    data_.expired();
-  }
-}
-
-void Session::on(const DataAccepted&) {
-  if (data_.state() != DataChannel::State::Waiting) return send(ResetData{});
-  data_.accepted();
-  send(OpenBackendData{data_.address(), data_.port()});
-}
-
-void Session::on(const DataUnreachable&) {
-  if (data_.state() != DataChannel::State::Open) return;
-  warn("the backend's data port can't be reached");
-  data_.broken();
-  settle_transfer();
 }
 
 void Session::on(const DataEnded& end) {
@@ -269,6 +196,10 @@ void Session::on(const TimerFired&) {
       holding_data_ = false;
       waiting_ = Wait::Nothing;  // the same wait once more
       return send(ResetData{});
+    case Wait::Data:
+      warn("the backend didn't open its data connection");
+      lose_data();
+      return settle_transfer();
     case Wait::TransferReply:
       if (replies_.transfer() != nullptr) fail_transfer();
       [[fallthrough]];
@@ -279,15 +210,20 @@ void Session::on(const TimerFired&) {
   }
 }
 
+/// What is bound to go on or to break by itself: by the relay's stall timeout, a connect's, or the lease's end.
 bool Session::payload_moves() const {
-  if (data_.state() != DataChannel::State::Open || replies_.empty() || !replies_.front().transfer) return false;
-  const auto direction = replies_.front().direction();
-  return data_.payload(direction) == DataChannel::Payload::Moving;
+  using enum Leg;
+  if (replies_.empty() || !replies_.front().transfer) return false;
+  if (data_.payload(replies_.front().direction()) != DataChannel::Payload::Moving) return false;
+  if (data_.state() == DataChannel::State::Open || data_.is_connecting(Client) || data_.is_connecting(Backend))
+    return true;
+  return data_.stands(Backend) && data_.plan().client == Mode::Passive;
 }
 
 bool Session::is_idle() const {
   using enum DataChannel::State;
-  return commands_.empty() && replies_.empty() && held_code_ == 0 && data_.state() != Leasing;
+  return commands_.empty() && replies_.empty() && held_code_ == 0 && data_.state() != SettingUp &&
+         data_.state() != Leasing;
 }
 
 void Session::end_if_over() {
@@ -309,9 +245,14 @@ Session::Wait Session::wait() const {
   if (aborting_ && !replies_.empty()) return Wait::Abort;
   if (!replies_.empty() && replies_.front().answered) return Wait::TransferReply;
   if (!replies_.empty() && replies_.front().transfer) {
-    if (payload_moves() || held_code_ != 0)
-      return Wait::Nothing;  // the relay's stall timeout and the lease's end bound it
-    return data_.was_connected() || data_.state() == DataChannel::State::Broken ? Wait::TransferReply : Wait::Reply;
+    if (payload_moves()) return Wait::Nothing;
+    // Only an active backend's connection is waited for with nothing else to bound it.
+    const bool is_sure = replies_.front().preliminary || held_code_ != 0;
+    const bool awaits_backend = data_.state() == DataChannel::State::Waiting &&
+                                (data_.stands(Leg::Client) || data_.plan().client == Mode::Active);
+    if (awaits_backend && is_sure) return Wait::Data;
+    if (held_code_ != 0) return Wait::Nothing;  // the lease's end bounds it
+    return data_.stands(Leg::Client) || data_.state() == DataChannel::State::Broken ? Wait::TransferReply : Wait::Reply;
   }
   if (client_gone_) return Wait::TransferReply;
   if (!logged_in_) return Wait::Login;
@@ -337,6 +278,8 @@ void Session::set_timer(bool progress) {
       return send(SetTimer{timeouts.reply});
     case Wait::Abort:
       return send(SetTimer{holding_data_ ? std::min(timeouts.abort, kAbortGrace) : timeouts.abort});
+    case Wait::Data:
+      return send(SetTimer{timeouts.data_connect});
     case Wait::TransferReply:
       return send(SetTimer{timeouts.transfer_reply});
   }
@@ -361,9 +304,7 @@ void Session::close_with(int code, std::string_view text, EndReason reason) {
 void Session::end(EndReason reason) {
   if (ended_) return;
   if (const Pending* cut = replies_.transfer()) {
-    const auto direction = cut->direction();
-    send(Note{
-        TransferNote{cut->verb, direction, cut->argument, TransferNote::Result::Aborted, data_.bytes(direction), 0}});
+    note_transfer(*cut, TransferNote::Result::Aborted, 0);
   }
   send(End{reason});
   ended_ = true;

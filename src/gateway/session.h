@@ -23,14 +23,19 @@ namespace pasvgate::gateway {
 struct SessionOptions {
   config::Limits limits;
   config::Timeouts timeouts;
+  config::Policy policy;
+  config::DataMode data_mode = config::DataMode::Same;
   config::DataAddress data_address = config::DataAddress::Control;
   std::vector<ftp::Cidr> trusted_data;
   bool allow_low_data_ports = false;
-  ftp::Family client_family = ftp::Family::V4;
+  ftp::Address client = ftp::Address::v4({192, 0, 2, 1});
   bool backend_lacks_epsv = false;  ///< Learnt by an earlier session (RememberNoEpsv).
 };
 
 /// The dialogue of one client with one backend. Pure: no socket, no clock, no log.
+///
+/// `session.cpp` has the commands and what becomes of the session, `session_data.cpp` the data channel until both legs
+/// stand, `session_reply.cpp` the replies and a transfer's end.
 ///
 /// The way of a command: ClientLine → commands_ → (one at a time) → backend, remembered in replies_. The way of a
 /// reply: BackendLine → replies_ says whose it is → client; a transfer's final reply waits for the data channel.
@@ -54,7 +59,7 @@ class Session {
     ftp::LineFault fault;
   };
   /// What the session waits for: decides the one timer.
-  enum class Wait : std::uint8_t { Nothing, Greeting, Login, Idle, Reply, Abort, TransferReply };
+  enum class Wait : std::uint8_t { Nothing, Greeting, Login, Idle, Reply, Abort, Data, TransferReply };
 
   // Events.
   void on(const ClientLine& line);
@@ -65,9 +70,11 @@ class Session {
   void on(const BackendClosed&);
   void on(const LeaseGranted& lease);
   void on(const LeaseRefused& refused);
+  void on(const BackendPortOpened& opened);
+  void on(const BackendPortRefused&);
   void on(const LeaseExpired&);
-  void on(const DataAccepted&);
-  void on(const DataUnreachable&);
+  void on(const DataConnected& connected);
+  void on(const DataUnreachable& unreachable);
   void on(const DataEnded& end);
   void on(const DataBroken& how);
   void on(const TimerFired&);
@@ -77,8 +84,6 @@ class Session {
   void run_queued();
   void run(const Queued& queued);
   void forward(const ftp::Command& command, std::string_view line, bool interrupt);
-  void set_up_data(const ftp::Command& command);
-  void ask_backend_port(ftp::Verb verb, std::string_view argument);
   [[nodiscard]] bool may_overtake(const ftp::Command& command) const;
   void abort_transfer();
 
@@ -86,17 +91,29 @@ class Session {
   void take_reply_line(const ftp::ReplyLine& line);
   void take_reply(const ftp::ReplyLine& line);
   void take_stray(const ftp::ReplyLine& line);
-  void take_data_reply(const ftp::ReplyLine& line);
   void take_transfer_reply(const ftp::ReplyLine& line);
   void take_plain_reply(const ftp::ReplyLine& line);
-  void take_data_address(const ftp::ReplyLine& line);
-  void finish_data_reply(int code);
   void note_login(const Pending& command, int code);
   void close_with(int code, std::string_view text, EndReason reason);
+
+  // The data channel, from its set-up to both legs.
+  void set_up_data(const ftp::Command& command);
+  void ask_backend(ftp::Verb verb, std::string_view argument);
+  void ask_backend_again(ftp::Verb verb);
+  void take_data_reply(const ftp::ReplyLine& line);
+  void take_data_address(const ftp::ReplyLine& line);
+  void finish_data_reply(int code);
+  void backend_is_set_up();
+  void client_is_set_up(std::string_view told, std::string_view client_side);
+  void refuse_data(int code, std::string_view text);
+  void open_legs();
+  void lose_data();
+  void discard_data();
 
   // The end of a transfer.
   void settle_transfer();
   void finish_transfer(int code);
+  void note_transfer(const Pending& transfer, TransferNote::Result result, int code);
   void fail_transfer();
   void give_up_abort();
   void end_without_backend();
@@ -104,12 +121,13 @@ class Session {
 
   void to_client(std::string_view line);
   void reply(std::string_view whole) { send(ToClient{std::string(whole)}); }
+  /// The gateway's own answer to a command of the client.
+  void answer(ftp::Verb verb, std::string_view whole);
   void warn(std::string_view what, std::string_view detail = {});
   void send(Action action) {
     if (!ended_) out_->push_back(std::move(action));
   }
   void end(EndReason reason);
-  void discard_data();
   [[nodiscard]] bool is_idle() const;
   [[nodiscard]] bool payload_moves() const;
   [[nodiscard]] Wait wait() const;
@@ -127,14 +145,19 @@ class Session {
   std::optional<ftp::FeatEditor> feat_;
 
   DataChannel data_;
-  ftp::Verb backend_asked_ = ftp::Verb::Pasv;       ///< What the backend was asked for `data_`.
-  std::optional<ftp::Endpoint> backend_data_;       ///< What it answered.
+  ftp::Verb backend_asked_ = ftp::Verb::Pasv;       ///< What the backend was asked for `data_`, or REST behind it.
+  ftp::Verb backend_setup_ = ftp::Verb::Pasv;       ///< The same without the REST.
+  std::string asked_argument_;                      ///< Of the client's command.
+  std::optional<ftp::Endpoint> gateway_at_;         ///< Where an active backend is to connect.
+  std::optional<ftp::Endpoint> backend_data_;       ///< What a passive backend answered.
   bool backend_fell_back_ = false;                  ///< EPSV was refused as unknown, PASV was sent instead.
   std::string backend_answer_;                      ///< The line that said so, for the trace.
   std::optional<ftp::AddressError> backend_error_;  ///< Or why its answer is of no use.
   std::string held_;                                ///< A transfer's final reply, until the payload is delivered.
   int held_code_ = 0;                               ///< Its code; 0 when nothing is held.
   std::string held_quit_;                           ///< A 221 that came before the transfer's final reply.
+
+  std::string restart_;  ///< The argument of a REST that the backend took.
 
   ftp::Family backend_family_ = ftp::Family::V4;
   std::string user_;

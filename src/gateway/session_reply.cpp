@@ -3,15 +3,11 @@
 #include "gateway/plan.h"
 #include "gateway/session.h"
 
-// What comes back from the backend, and the end of a transfer; commands and the other events are in session.cpp.
 namespace pasvgate::gateway {
 namespace {
 
 // A final reply is a line or a few. Beyond this a hostile one loses its middle, not its end.
 constexpr std::size_t kHeldReplyLimit = std::size_t{64} * 1024;
-
-// These say that the server doesn't know EPSV at all, not that it can't do it now (B6).
-bool lacks_command(int code) { return code == 500 || code == 502 || code == 504; }
 
 }  // namespace
 
@@ -38,10 +34,12 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
       answering_ = nullptr;
       discarding_ = true;
     }
-    if (answering_ != nullptr && line.is_preliminary() && !answering_->greeting) {
+    if (answering_ != nullptr && line.is_preliminary() && !answering_->greeting &&
+        data_.state() != DataChannel::State::SettingUp) {
       answering_->preliminary = true;
       answering_->transfer = true;
       logged_in_ = true;
+      open_legs();
     }
   }
   if (discarding_) {
@@ -105,6 +103,7 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
   } else {
     send(Note{CommandNote{answered.verb, line.code}});
     note_login(answered, line.code);
+    if (answered.verb == ftp::Verb::Rest && line.code == 350) restart_ = answered.argument;
   }
   if (verb == ftp::Verb::Abor) {
     aborting_ = false;
@@ -131,69 +130,6 @@ void Session::note_login(const Pending& command, int code) {
   }
 }
 
-void Session::take_data_reply(const ftp::ReplyLine& line) {
-  if (line.code == 227 || line.code == 229) {
-    if (!backend_data_) take_data_address(line);
-    if (line.ends_reply()) finish_data_reply(line.code);
-    return;
-  }
-  if (!line.is_failure()) {
-    // A20: the late reply of an earlier command; the 227 is still to come.
-    if (line.ends_reply()) warn("a reply that doesn't belong to PASV or EPSV was dropped", line.line);
-    return;
-  }
-  if (!next_backend_verb(backend_asked_, line.code, backend_family_)) to_client(line.line);
-  if (line.ends_reply()) finish_data_reply(line.code);
-}
-
-void Session::take_data_address(const ftp::ReplyLine& line) {
-  if (line.code == 227) {
-    const auto endpoint = ftp::parse_227(line.text);
-    if (endpoint) backend_data_ = *endpoint;
-    if (!endpoint) backend_error_ = endpoint.error();
-  } else {
-    const auto passive = ftp::parse_229(line.text);
-    if (passive) backend_data_ = {ftp::Address::parse(passive->host).value_or(ftp::Address{}), passive->port};
-    if (!passive) backend_error_ = passive.error();
-  }
-  if (backend_data_) backend_answer_ = line.line;
-}
-
-void Session::finish_data_reply(int code) {
-  replies_.remove(std::exchange(answering_, nullptr));
-  if (code >= 400) {
-    if (const auto next = next_backend_verb(backend_asked_, code, backend_family_)) {
-      backend_fell_back_ = lacks_command(code);
-      return ask_backend_port(*next, {});
-    }
-    send(Note{CommandNote{data_.asked(), code}});
-    data_.clear();
-    return run_queued();
-  }
-  const bool low = backend_data_ && backend_data_->port < 1024 && !options_.allow_low_data_ports;
-  if (!backend_data_ || low) {
-    warn(low ? "the backend's passive port is below 1024 (backends.*.allow_low_data_ports)"
-             : ftp::error_text(backend_error_.value_or(ftp::AddressError::NoAddress)),
-         backend_answer_);
-    send(Note{CommandNote{data_.asked(), 425}});
-    data_.clear();
-    reply(ftp::write_reply(425, "Can't open data connection."));
-    return run_queued();
-  }
-  if (backend_fell_back_) {
-    send(RememberNoEpsv{});
-    options_.backend_lacks_epsv = true;
-  }
-  std::optional<ftp::Address> address;
-  if (options_.data_address == config::DataAddress::Trust) {
-    for (const auto& trusted : options_.trusted_data) {
-      if (trusted.contains(backend_data_->address)) address = backend_data_->address;
-    }
-  }
-  data_.backend_at(address, backend_data_->port);
-  send(TakeLease{});
-}
-
 void Session::take_transfer_reply(const ftp::ReplyLine& line) {
   const auto direction = answering_->direction();
   if (line.is_success() && data_.payload(direction) != DataChannel::Payload::Unused) {
@@ -204,6 +140,7 @@ void Session::take_transfer_reply(const ftp::ReplyLine& line) {
     // What comes behind the held reply comes after it, so it isn't read before.
     backend_paused_ = true;
     send(PauseBackend{});
+    open_legs();
     return settle_transfer();
   }
   to_client(line.line);
@@ -230,7 +167,7 @@ void Session::settle_transfer() {
 
 /// The transfer failed, whatever the backend says or doesn't say.
 void Session::fail_transfer() {
-  const int code = data_.was_connected() || data_.state() == DataChannel::State::None ? 426 : 425;
+  const int code = data_.stands(Leg::Client) || data_.state() == DataChannel::State::None ? 426 : 425;
   reply(ftp::write_reply(
       code, code == 426 ? "Data connection broken, transfer incomplete." : "No data connection was opened."));
   finish_transfer(code);
@@ -243,22 +180,26 @@ void Session::finish_transfer(int code) {
   const auto payload = data_.payload(direction);
   auto result = TransferNote::Result::Ok;
   if (code >= 400) {
-    result = transfer.aborted                                ? TransferNote::Result::Aborted
-             : data_.stalled()                               ? TransferNote::Result::Stalled
-             : data_.was_connected() && transfer.preliminary ? TransferNote::Result::Broken
-                                                             : TransferNote::Result::Refused;
+    result = transfer.aborted                                    ? TransferNote::Result::Aborted
+             : data_.stalled()                                   ? TransferNote::Result::Stalled
+             : data_.stands(Leg::Client) && transfer.preliminary ? TransferNote::Result::Broken
+                                                                 : TransferNote::Result::Refused;
   }
-  send(Note{TransferNote{transfer.verb, direction, transfer.argument, result, data_.bytes(direction), code}});
+  note_transfer(transfer, result, code);
   send(Note{CommandNote{transfer.verb, code}});
 
-  // D3: after a refusal the client may use the same port for its next try, so a lease that waits stays.
   holding_data_ = false;
-  if (data_.state() == DataChannel::State::Broken) send(ResetData{});  // whatever is left of it
-  if (data_.state() == DataChannel::State::Open) {
+  const bool untouched =
+      data_.state() == DataChannel::State::Waiting && data_.is_idle(Leg::Client) && data_.is_idle(Leg::Backend);
+  // D3: after a refusal the client may use the same port for its next try, so what wasn't touched stays.
+  if (!untouched) {
     // A refused transfer's data connection must not look like an empty file's.
-    send(payload == DataChannel::Payload::Delivered ? Action{CloseData{}} : Action{ResetData{}});
+    if (payload == DataChannel::Payload::Delivered && data_.state() == DataChannel::State::Open)
+      send(CloseData{});
+    else
+      discard_data();
+    data_.clear();
   }
-  if (data_.state() != DataChannel::State::Waiting) data_.clear();
 
   held_.clear();
   held_code_ = 0;
@@ -274,6 +215,18 @@ void Session::finish_transfer(int code) {
     reply(std::exchange(held_quit_, {}));
     end(EndReason::Quit);
   }
+}
+
+void Session::note_transfer(const Pending& transfer, TransferNote::Result result, int code) {
+  const bool was_set_up = data_.state() != DataChannel::State::None;
+  send(Note{TransferNote{.verb = transfer.verb,
+                         .direction = transfer.direction(),
+                         .path = transfer.argument,
+                         .result = result,
+                         .bytes = data_.bytes(transfer.direction()),
+                         .code = code,
+                         .client_setup = was_set_up ? data_.plan().asked : ftp::Verb::Other,
+                         .backend_setup = was_set_up ? backend_setup_ : ftp::Verb::Other}});
 }
 
 /// The backend is mute on an ABOR (G5, G6): the client gets the replies that RFC 959 promises it.

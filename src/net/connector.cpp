@@ -5,11 +5,12 @@
 
 namespace pasvgate::net {
 
-Connector::Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseconds timeout, OnDone on_done)
+Connector::Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseconds timeout, OnDone on_done,
+                     const std::optional<ftp::Endpoint>& from)
     : to_(to),
       timer_(loop.uv(), [this] { finish(early_error_ != 0 ? early_error_ : ETIMEDOUT); }),
       on_done_(std::move(on_done)) {
-  auto socket = connect_tcp(to);
+  auto socket = connect_tcp(to, from);
   if (!socket) {
     early_error_ = socket.error().code;
     timer_.start(std::chrono::milliseconds(0));

@@ -15,7 +15,9 @@ class Connector {
  public:
   using OnDone = std::move_only_function<void(Result<Fd>)>;
   /// `on_done` never runs before the constructor has returned.
-  Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseconds timeout, OnDone on_done);
+  /// `from`: see connect_tcp.
+  Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseconds timeout, OnDone on_done,
+            const std::optional<ftp::Endpoint>& from = {});
 
  private:
   void finish(int error);

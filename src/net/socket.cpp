@@ -97,12 +97,26 @@ Result<Accepted> accept_tcp(const Fd& listener) {
   return Accepted{std::move(socket), endpoint.value_or(ftp::Endpoint{})};
 }
 
-Result<Fd> connect_tcp(const ftp::Endpoint& to) {
+Result<Fd> connect_tcp(const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from) {
   const std::string what = "connect to " + to.text();
   auto socket = open_tcp(to, what);
   if (!socket) return socket;
+  if (from) {
+    set(*socket, SOL_SOCKET, SO_REUSEADDR, 1);
+    // The kernel then chooses the port by the whole connection, so that far more of them fit.
+    if (from->port == 0) set(*socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    const SockAddress local = to_sockaddr(*from);
+    if (::bind(socket->get(), local.get(), local.length) != 0) {
+      if (from->port != 0) return connect_tcp(to, ftp::Endpoint{from->address, 0});
+      return failure(what);
+    }
+  }
   const SockAddress address = to_sockaddr(to);
-  if (::connect(socket->get(), address.get(), address.length) != 0 && errno != EINPROGRESS) return failure(what);
+  if (::connect(socket->get(), address.get(), address.length) != 0 && errno != EINPROGRESS) {
+    // The very same connection lingers from before.
+    if (errno == EADDRNOTAVAIL && from && from->port != 0) return connect_tcp(to, ftp::Endpoint{from->address, 0});
+    return failure(what);
+  }
   return socket;
 }
 

@@ -61,8 +61,9 @@ struct Accepted {
 /// errno EAGAIN when nobody waits.
 Result<Accepted> accept_tcp(const Fd& listener);
 
-/// Begins a non-blocking connect; ready when writable, then `connect_error` tells.
-Result<Fd> connect_tcp(const ftp::Endpoint& to);
+/// Begins a non-blocking connect; ready when writable, then `socket_error` tells. With `from` it comes from that
+/// address, and from that port where it can be had.
+Result<Fd> connect_tcp(const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from = {});
 /// 0, or the errno that the socket holds (and clears it).
 int socket_error(const Fd& socket);
 

@@ -173,13 +173,18 @@ struct Describe {
     return {"no passive port", {{"why", std::string(failure_name(lease.why))}}};
   }
   Event operator()(const gateway::TransferNote& transfer) const {
-    return {"transfer",
-            {{"verb", std::string(ftp::verb_name(transfer.verb))},
-             {"path", transfer.path},
-             {"direction", transfer.direction == ftp::Direction::Download ? "download" : "upload"},
-             {"result", std::string(gateway::result_name(transfer.result))},
-             number("bytes", transfer.bytes),
-             number("code", transfer.code)}};
+    Event event{"transfer",
+                {{"verb", std::string(ftp::verb_name(transfer.verb))},
+                 {"path", transfer.path},
+                 {"direction", transfer.direction == ftp::Direction::Download ? "download" : "upload"},
+                 {"result", std::string(gateway::result_name(transfer.result))},
+                 number("bytes", transfer.bytes),
+                 number("code", transfer.code)}};
+    if (transfer.client_setup != ftp::Verb::Other) {
+      event.fields.push_back({"client_setup", std::string(ftp::verb_name(transfer.client_setup))});
+      event.fields.push_back({"backend_setup", std::string(ftp::verb_name(transfer.backend_setup))});
+    }
+    return event;
   }
   Event operator()(const gateway::WarningNote& warning) const {
     Event event{warning.what, {}};

@@ -32,7 +32,7 @@ Outcome outcome(bool ok) { return ok ? Outcome::Ok : Outcome::Failed; }
 constexpr std::array<std::string_view, 2> kOutcomes{"ok", "failed"};
 constexpr std::array<std::string_view, 2> kDirections{"download", "upload"};
 constexpr std::array<std::string_view, 4> kDataResults{"ok", "refused", "timeout", "failed"};
-constexpr std::array<std::string_view, 2> kRejections{"no_lease", "session_gone"};
+constexpr std::array<std::string_view, 3> kRejections{"no_lease", "session_gone", "not_backend"};
 constexpr std::array<std::string_view, 6> kLeaseEvents{"taken",   "accepted",  "expired",
                                                        "dropped", "exhausted", "client_limit"};
 constexpr std::array<std::string_view, 2> kLimits{"sessions", "descriptors"};
@@ -126,19 +126,28 @@ struct Metrics::State {
       CounterSet<ftp::Verb, kVerbs>{command_family, "command", names<kVerbs>(&ftp::verb_name), {{"result", "ok"}}},
       CounterSet<ftp::Verb, kVerbs>{command_family, "command", names<kVerbs>(&ftp::verb_name), {{"result", "failed"}}}};
 
-  prometheus::Family<Counter>& rewrite_family = counters(
-      registry, "rewrites_total", "Passive replies that were rewritten, by the verb with which the client asked.");
+  prometheus::Family<Counter>& rewrite_family =
+      counters(registry, "rewrites_total",
+               "Set-ups of a data channel whose address was rewritten, by the verb with which the client asked.");
   Counter& rewrites_pasv = rewrite_family.Add({{"verb", "PASV"}});
   Counter& rewrites_epsv = rewrite_family.Add({{"verb", "EPSV"}});
+  Counter& rewrites_port = rewrite_family.Add({{"verb", "PORT"}});
+  Counter& rewrites_eprt = rewrite_family.Add({{"verb", "EPRT"}});
 
   prometheus::Family<Counter>& data_family =
       counters(registry, "data_connections_total", "Data connections that were tried, by leg, mode and result.");
-  std::array<CounterSet<DataResult, 4>, 2> data_connections{
-      CounterSet<DataResult, 4>{data_family, "result", kDataResults, {{"leg", "client"}, {"mode", "passive"}}},
-      CounterSet<DataResult, 4>{data_family, "result", kDataResults, {{"leg", "backend"}, {"mode", "passive"}}}};
-  CounterSet<Rejected, 2> data_rejected{
+  using ByMode = std::array<CounterSet<DataResult, 4>, 2>;
+  ByMode data_of(std::string_view leg) {
+    const auto of = [&](std::string_view mode) {
+      return CounterSet<DataResult, 4>{
+          data_family, "result", kDataResults, {{"leg", std::string(leg)}, {"mode", std::string(mode)}}};
+    };
+    return {of("passive"), of("active")};
+  }
+  std::array<ByMode, 2> data_connections{data_of("client"), data_of("backend")};  ///< By leg, then by mode.
+  CounterSet<Rejected, 3> data_rejected{
       counters(registry, "data_rejected_total",
-               "Connections to a passive port that were closed because no session waited for them, by the reason."),
+               "Data connections that were closed because no session waited for them, by the reason."),
       "reason", kRejections};
 
   CounterSet<ftp::Direction, 2> transfer_bytes{
@@ -211,7 +220,16 @@ void Metrics::note(const gateway::Note& note) {
     }
     void operator()(const gateway::LoginNote& login) const { state.logins[outcome(login.ok)].Increment(); }
     void operator()(const gateway::RewriteNote& rewrite) const {
-      (rewrite.verb == ftp::Verb::Epsv ? state.rewrites_epsv : state.rewrites_pasv).Increment();
+      switch (rewrite.verb) {
+        case ftp::Verb::Epsv:
+          return state.rewrites_epsv.Increment();
+        case ftp::Verb::Port:
+          return state.rewrites_port.Increment();
+        case ftp::Verb::Eprt:
+          return state.rewrites_eprt.Increment();
+        default:
+          return state.rewrites_pasv.Increment();
+      }
     }
     void operator()(const gateway::TransferNote& transfer) const {
       state.transfers[std::to_underlying(transfer.direction)][transfer.result].Increment();
@@ -223,8 +241,8 @@ void Metrics::note(const gateway::Note& note) {
   std::visit(Count{*state_}, note);
 }
 
-void Metrics::data_connection(gateway::Leg leg, DataResult result) {
-  state_->data_connections[std::to_underlying(leg)][result].Increment();
+void Metrics::data_connection(gateway::Leg leg, gateway::Mode mode, DataResult result) {
+  state_->data_connections[std::to_underlying(leg)][std::to_underlying(mode)][result].Increment();
 }
 
 void Metrics::data_rejected(Rejected reason) { state_->data_rejected[reason].Increment(); }

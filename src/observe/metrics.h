@@ -25,8 +25,8 @@ class Metrics {
   void note(const gateway::Note& note);  ///< Counts what the core reports.
 
   enum class DataResult : std::uint8_t { Ok, Refused, Timeout, Failed };
-  void data_connection(gateway::Leg leg, DataResult result);
-  enum class Rejected : std::uint8_t { NoLease, SessionGone };
+  void data_connection(gateway::Leg leg, gateway::Mode mode, DataResult result);
+  enum class Rejected : std::uint8_t { NoLease, SessionGone, NotBackend };
   void data_rejected(Rejected reason);
   void transfer_bytes(ftp::Direction direction, std::uint64_t bytes);  ///< Once for each chunk moved.
   void transfer_duration(std::chrono::nanoseconds duration);

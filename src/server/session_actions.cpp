@@ -3,7 +3,7 @@
 #include "server/session_driver.h"
 #include "server/worker.h"
 
-// One function an action of gateway::Session; the events are in session_driver.cpp.
+// One function an action of gateway::Session; those of the data channel are in session_data.cpp.
 namespace pasvgate::server {
 
 void SessionDriver::execute(const gateway::ConnectBackend&) {
@@ -22,52 +22,6 @@ void SessionDriver::execute(const gateway::ToBackend& action) {
     backend_.stream->queue("\xf2");
   }
   backend_.stream->queue(action.text);
-}
-
-void SessionDriver::execute(const gateway::TakeLease&) {
-  wants_lease_ = true;
-  worker_.take_lease({id_, worker_.index()}, client_address_.address, [this](bool waits) {
-    if (waits) {
-      lease_timer_.start(config_->passive_ports.lease_wait);
-      return;
-    }
-    wants_lease_ = false;
-    handle(gateway::LeaseRefused{gateway::LeaseFailure::ClientLimit});
-  });
-}
-
-void SessionDriver::execute(const gateway::DropLease&) {
-  lease_timer_.stop();
-  if (std::exchange(wants_lease_, false)) worker_.stop_waiting(id_);
-  if (const auto lease = std::exchange(lease_, std::nullopt)) worker_.drop_lease(*lease);
-}
-
-void SessionDriver::execute(const gateway::OpenBackendData& action) {
-  const ftp::Endpoint to{action.address.value_or(backend_address_), action.port};
-  data_connector_ = std::make_unique<net::Connector>(
-      worker_.loop(), to, config_->timeouts.data_connect,
-      [this](net::Result<net::Fd> socket) { backend_data_connected(std::move(socket)); });
-}
-
-void SessionDriver::execute(const gateway::CloseData&) { release_data(false); }
-
-void SessionDriver::execute(const gateway::ResetData&) { release_data(true); }
-
-/// Whatever there is of the data channel goes: lease, waiting sockets, relay.
-void SessionDriver::release_data(bool reset) {
-  execute(gateway::DropLease{});
-  data_connector_.reset();
-  if (client_data_) client_data_.reset();
-  if (!relay_) return;
-  reset ? relay_->reset() : relay_->stop();
-  worker_.shared().metrics.transfer_duration(std::chrono::nanoseconds(uv_hrtime() - relay_started_));
-  // It may be the one that is calling us.
-  worker_.retire(std::move(relay_));
-}
-
-void SessionDriver::execute(const gateway::HoldData&) {
-  if (!relay_) return release_data(true);  // the backend's leg doesn't stand yet
-  relay_->hold_backend();
 }
 
 void SessionDriver::execute(const gateway::PauseClient&) {

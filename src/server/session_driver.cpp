@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "gateway/advertise.h"
 #include "server/worker.h"
 
-// The way in: sockets, timers and the port pool become events. The way out, the actions, is in session_actions.cpp.
+// The way in: sockets and timers become events. The way out, the actions, is in session_actions.cpp; the data channel,
+// both ways, in session_data.cpp.
 namespace pasvgate::server {
 namespace {
 
@@ -19,10 +19,12 @@ gateway::SessionOptions options(const config::Config& config, const config::Back
                                 const ftp::Address& client, bool lacks_epsv) {
   return {.limits = config.limits,
           .timeouts = config.timeouts,
+          .policy = config.policy,
+          .data_mode = backend.data_mode,
           .data_address = backend.data_address,
           .trusted_data = backend.trusted_data,
           .allow_low_data_ports = backend.allow_low_data_ports,
-          .client_family = client.family(),
+          .client = client,
           .backend_lacks_epsv = lacks_epsv};
 }
 
@@ -32,20 +34,6 @@ ftp::Address dialled_address(const net::Fd& socket) {
 }
 
 }  // namespace
-
-class SessionDriver::Turn {
- public:
-  explicit Turn(SessionDriver& driver) : driver_(driver) { ++driver_.depth_; }
-  ~Turn() {
-    if (driver_.depth_ == 1) driver_.finish_turn();
-    --driver_.depth_;
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  SessionDriver& driver_;
-};
 
 SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted client, const config::Listener& listener,
                              std::shared_ptr<const config::Config> config)
@@ -214,23 +202,6 @@ void SessionDriver::finish_turn() {
   if (ended_) close_session();
 }
 
-void SessionDriver::on_moved(ftp::Direction direction, std::uint64_t bytes) {
-  worker_.shared().metrics.transfer_bytes(direction, bytes);
-}
-
-void SessionDriver::on_delivered(ftp::Direction direction, std::uint64_t bytes) {
-  const Turn turn(*this);
-  handle(gateway::DataEnded{direction, bytes});
-}
-
-void SessionDriver::on_broken(net::Relay::Side side, bool stalled) {
-  const Turn turn(*this);
-  const auto leg = side == net::Relay::Side::Client ? gateway::Leg::Client : gateway::Leg::Backend;
-  worker_.shared().metrics.data_connection(leg, observe::Metrics::DataResult::Failed);
-  handle(gateway::DataBroken{leg, stalled, relay_->bytes(ftp::Direction::Download),
-                             relay_->bytes(ftp::Direction::Upload)});
-}
-
 void SessionDriver::backend_connected(net::Result<net::Fd> socket) {
   const Turn turn(*this);
   if (!socket) {
@@ -240,88 +211,17 @@ void SessionDriver::backend_connected(net::Result<net::Fd> socket) {
     return handle(gateway::BackendUnreachable{});
   }
   const auto peer = net::peer_endpoint(*socket);
-  if (!peer) return handle(gateway::BackendUnreachable{});  // reset in the moment it stood
+  const auto local = net::local_endpoint(*socket);
+  if (!peer || !local) return handle(gateway::BackendUnreachable{});  // reset in the moment it stood
   worker_.shared().metrics.backend_up(listener_.backend, true);
   worker_.shared().metrics.backend_sessions(listener_.backend, 1);
   worker_.shared().metrics.backend_connected(std::chrono::nanoseconds(uv_hrtime() - started_));
   backend_counted_ = true;
   backend_address_ = peer->address;
+  inside_address_ = local->address;
   net::tune_control(*socket);
   backend_.stream = std::make_unique<net::Stream>(worker_.loop(), std::move(*socket), worker_.read_buffer(), *this);
   handle(gateway::BackendConnected{backend_address_.family()});
-}
-
-void SessionDriver::lease_ready(const gateway::Lease& lease, bool opened) {
-  const Turn turn(*this);
-  if (!wants_lease_ || ended_) {
-    if (opened) worker_.drop_lease(lease);
-    return;
-  }
-  wants_lease_ = false;
-  lease_timer_.stop();
-  if (!opened) return handle(gateway::LeaseRefused{gateway::LeaseFailure::Exhausted});
-  lease_ = lease;
-  lease_timer_.start(config_->passive_ports.lease_timeout);
-  handle(gateway::LeaseGranted{lease.advertised, advertised()});
-}
-
-std::optional<ftp::Address> SessionDriver::advertised() const {
-  return gateway::advertised_address(config_->advertise, client_address_.address, dialled_,
-                                     [this](const std::string& name) {
-                                       return worker_.shared().advertised_names.with([&](const auto& names) {
-                                         const auto found = names.find(name);
-                                         return found == names.end() ? std::nullopt : std::optional(found->second);
-                                       });
-                                     });
-}
-
-/// One timer for both waits: for a port that is free, and for the client on the port.
-void SessionDriver::lease_timed_out() {
-  const Turn turn(*this);
-  if (wants_lease_) {
-    wants_lease_ = false;
-    worker_.stop_waiting(id_);
-    worker_.shared().metrics.lease(observe::Metrics::LeaseEvent::Exhausted);
-    return handle(gateway::LeaseRefused{gateway::LeaseFailure::Exhausted});
-  }
-  if (!lease_) return;
-  const auto lease = *lease_;
-  // Claimed in this moment by another worker: then the connection is on its way to us.
-  if (!worker_.drop_lease(lease, Worker::LeaseEnd::Expired)) return;
-  lease_.reset();
-  worker_.shared().metrics.data_connection(gateway::Leg::Client, observe::Metrics::DataResult::Timeout);
-  handle(gateway::LeaseExpired{});
-}
-
-void SessionDriver::data_arrived(std::uint64_t lease_id, net::Fd socket) {
-  const Turn turn(*this);
-  if (!lease_ || lease_->id != lease_id || ended_) {
-    socket.reset();
-    worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::SessionGone);
-    return;
-  }
-  lease_.reset();
-  lease_timer_.stop();
-  client_data_ = std::move(socket);
-  worker_.shared().metrics.data_connection(gateway::Leg::Client, observe::Metrics::DataResult::Ok);
-  handle(gateway::DataAccepted{});
-}
-
-void SessionDriver::backend_data_connected(net::Result<net::Fd> socket) {
-  const Turn turn(*this);
-  auto& metrics = worker_.shared().metrics;
-  if (!socket) {
-    using enum observe::Metrics::DataResult;
-    metrics.data_connection(gateway::Leg::Backend, socket.error().code == ETIMEDOUT ? Timeout : Refused);
-    observe::log(config::LogLevel::Warn, "backend data port unreachable",
-                 {{"session", log_.id()}, {"error", socket.error().text()}});
-    client_data_.reset();
-    return handle(gateway::DataUnreachable{});
-  }
-  metrics.data_connection(gateway::Leg::Backend, observe::Metrics::DataResult::Ok);
-  relay_started_ = uv_hrtime();
-  relay_ = std::make_unique<net::Relay>(worker_.loop(), worker_.pipes(), std::move(client_data_), std::move(*socket),
-                                        config_->timeouts.data_stall, *this);
 }
 
 /// The session has ended: everything but the client's control connection goes at once; that one says its last words

@@ -10,6 +10,8 @@
 #include "config/config.h"
 #include "ftp/line.h"
 #include "gateway/session.h"
+#include "net/acceptor.h"
+#include "net/connector.h"
 #include "net/handle.h"
 #include "net/relay.h"
 #include "net/stream.h"
@@ -51,8 +53,27 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
     bool closed_unread = false;   ///< The peer's end was seen and is told after `unread`.
     [[nodiscard]] bool is_paused() const { return session_paused || flow_paused; }
   };
+  /// A leg of the data channel until the relay has it.
+  struct DataLeg {
+    net::Fd socket;
+    std::unique_ptr<net::Connector> connector;
+    gateway::Mode mode = gateway::Mode::Passive;  ///< Kept for the metrics when the relay has the socket.
+  };
+  DataLeg& data_leg(gateway::Leg leg) { return data_legs_.at(std::to_underlying(leg)); }
   /// One entry from the loop. The outermost one flushes what was queued and sees to the end of the session.
-  class Turn;
+  class Turn {
+   public:
+    explicit Turn(SessionDriver& driver) : driver_(driver) { ++driver_.depth_; }
+    ~Turn() {
+      if (driver_.depth_ == 1) driver_.finish_turn();
+      --driver_.depth_;
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    SessionDriver& driver_;
+  };
 
   void on_bytes(net::Stream& stream, std::string_view bytes) override;
   void on_closed(net::Stream& stream, net::Stream::Closed how) override;
@@ -71,8 +92,10 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::ToClient& action);
   void execute(const gateway::ToBackend& action);
   void execute(const gateway::TakeLease& action);
-  void execute(const gateway::DropLease& action);
+  void execute(const gateway::ListenForBackend& action);
   void execute(const gateway::OpenBackendData& action);
+  void execute(const gateway::OpenClientData& action);
+  void execute(const gateway::RelayData& action);
   void execute(const gateway::CloseData& action);
   void execute(const gateway::ResetData& action);
   void execute(const gateway::HoldData& action);
@@ -87,8 +110,11 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::End& action);
 
   void backend_connected(net::Result<net::Fd> socket);
-  void backend_data_connected(net::Result<net::Fd> socket);
+  [[nodiscard]] bool is_backend(const ftp::Endpoint& peer);
+  void connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from);
+  void leg_connected(gateway::Leg leg, net::Fd socket);
   void lease_timed_out();
+  void drop_lease();
   void release_data(bool reset);
   void close_session();
   void close_client();
@@ -110,6 +136,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   Leg client_;
   Leg backend_;
   ftp::Address backend_address_;  ///< The control peer.
+  ftp::Address inside_address_;   ///< Ours, as the backend knows it.
   std::unique_ptr<BackendConnection> connecting_;
   net::Timer timer_;
   net::Timer lease_timer_;
@@ -117,8 +144,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
 
   std::optional<gateway::Lease> lease_;
   bool wants_lease_ = false;
-  net::Fd client_data_;  ///< Accepted, until the backend's leg stands.
-  std::unique_ptr<net::Connector> data_connector_;
+  std::array<DataLeg, 2> data_legs_;         ///< By gateway::Leg.
+  std::unique_ptr<net::Acceptor> acceptor_;  ///< For an active backend.
   std::unique_ptr<net::Relay> relay_;
   std::uint64_t relay_started_ = 0;
 

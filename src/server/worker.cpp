@@ -45,6 +45,7 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       next_turn_(loop_.uv(), [this] { bury(); }),
       accept_pause_(loop_.uv(), [this] { resume_accepting(); }),
       read_buffer_(kReadBuffer),
+      random_(std::random_device{}()),
       next_session_(first_session_id(index)) {}
 
 Worker::~Worker() = default;

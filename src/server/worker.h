@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <random>
 #include <span>
 #include <thread>
 #include <unordered_map>
@@ -39,6 +40,7 @@ class Worker {
   [[nodiscard]] Shared& shared() { return shared_; }
   [[nodiscard]] net::PipePool& pipes() { return pipes_; }
   [[nodiscard]] std::span<char> read_buffer() { return read_buffer_; }
+  [[nodiscard]] std::size_t random() { return random_(); }
 
   /// SessionDriver::lease_ready answers, perhaps before this returns; `on_refused` when there is no port now: true when
   /// the session waits in turn for one, false when its client has its share.
@@ -93,6 +95,7 @@ class Worker {
   net::Timer accept_pause_;
   net::PipePool pipes_;
   std::vector<char> read_buffer_;
+  std::mt19937_64 random_;
 
   std::shared_ptr<const config::Config> config_;
   std::vector<std::unique_ptr<OpenListener>> listeners_;

@@ -11,14 +11,19 @@ from waiting import seconds
 USER, PASSWORD = "tester", "secret"
 
 
-def run(*command, folder=None):
-    done = subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, timeout=seconds(60),
+def run(*command, **options):
+    return run_bytes(*command, **options).decode(errors="replace")
+
+
+def run_bytes(*command, folder=None, stdin=""):
+    done = subprocess.run([str(part) for part in command], cwd=folder, input=stdin.encode(), capture_output=True,
+                          timeout=seconds(60),
                           env={**os.environ, "HOME": tempfile.gettempdir(), "LFTP_HOME": tempfile.gettempdir()},
                           check=False)
     if done.returncode != 0:
         raise AssertionError(f"{command[0]} ended with {done.returncode}\n{' '.join(map(str, command))}\n"
                              f"{done.stderr.decode(errors='replace')}")
-    return done.stdout.decode(errors="replace")
+    return done.stdout
 
 
 class Client:
@@ -136,4 +141,108 @@ class Ftplib(Client):
             ftp.storbinary(f"STOR {name}", body, rest=there)
 
 
+class Ncftp(Client):
+    """ncftpget and ncftpput; `mode` is -F for passive, -E for active."""
+
+    mode = "-F"
+
+    def ncftp(self, program, *arguments):
+        return run(program, "-V", "-t", "20", "-r", "1", self.mode, "-u", USER, "-p", PASSWORD, "-P", self.port,
+                   *arguments)
+
+    def list(self):
+        return run("ncftpls", "-l", "-t", "20", "-r", "1", self.mode, "-u", USER, "-p", PASSWORD, "-P", self.port,
+                   f"ftp://{self.host}/")
+
+    def get(self, name, to):
+        pathlib.Path(to).write_bytes(
+            run_bytes("ncftpget", "-V", "-t", "20", "-r", "1", self.mode, "-u", USER, "-p", PASSWORD, "-P", self.port,
+                      "-c", self.host, name))
+
+    def put(self, file, name):
+        with tempfile.TemporaryDirectory() as folder:
+            renamed = pathlib.Path(folder, name)
+            renamed.symlink_to(file)
+            self.ncftp("ncftpput", self.host, ".", renamed)
+
+
+class Tnftp(Client):
+    """NetBSD's ftp; `mode` is -p for passive, -A for active."""
+
+    mode = "-p"
+
+    def tnftp(self, script):
+        with tempfile.TemporaryDirectory() as folder:
+            netrc = pathlib.Path(folder, "netrc")
+            netrc.write_text(f"machine {self.host} login {USER} password {PASSWORD}\n", encoding="ascii")
+            netrc.chmod(0o600)
+            return run("tnftp", self.mode, "-i", "-V", "-N", netrc, "-q", "20", "-P", self.port, self.host,
+                       stdin="binary\n" + script + "\nbye\n")
+
+    def list(self):
+        return self.tnftp("nlist")
+
+    def get(self, name, to):
+        pathlib.Path(to).unlink(missing_ok=True)
+        self.tnftp(f"get {name} {to}")
+
+    def put(self, file, name):
+        self.tnftp(f"put {file} {name}")
+
+
+class NetFtp(Client):
+    """Perl's Net::FTP."""
+
+    passive = 1
+
+    def perl(self, script, *arguments):
+        head = (f"use Net::FTP; my $f = Net::FTP->new('{self.host}', Port => {self.port}, Passive => {self.passive}, "
+                f"Timeout => 20) or die $@; $f->login('{USER}', '{PASSWORD}') && $f->binary or die $f->message; ")
+        return run("perl", "-e", head + script + " or die $f->message; $f->quit;", *arguments)
+
+    def list(self):
+        return self.perl("print join(qq(\\n), $f->ls)")
+
+    def get(self, name, to):
+        self.perl("$f->get(@ARGV)", name, to)
+
+    def put(self, file, name):
+        self.perl("$f->put(@ARGV)", file, name)
+
+
+class CurlPort(Curl):
+    """EPRT first, as curl does it."""
+
+    options = ("--ftp-port", "-")
+
+
+class CurlOldPort(Curl):
+    options = ("--ftp-port", "-", "--disable-eprt")
+
+
+class LftpPort(Lftp):
+    settings = Lftp.settings + "set ftp:passive-mode off; "
+
+
+class FtplibPort(Ftplib):
+    def login(self):
+        ftp = super().login()
+        ftp.set_pasv(False)
+        return ftp
+
+
+class NcftpPort(Ncftp):
+    mode = "-E"
+
+
+class TnftpPort(Tnftp):
+    mode = "-A"
+
+
+class NetFtpPort(NetFtp):
+    passive = 0
+
+
 ALL = [Curl, CurlPasv, Lftp, Wget, Ftplib]
+PASSIVE = [*ALL, Ncftp, Tnftp, NetFtp]
+ACTIVE = [CurlPort, CurlOldPort, LftpPort, FtplibPort, NcftpPort, TnftpPort, NetFtpPort]

@@ -76,8 +76,9 @@ class Gateway:
             except BaseException:
                 self._kill()
                 raise
-        self.port = int(ready["listen"].rsplit(":", 1)[1])
-        self.address = ("127.0.0.1", self.port)
+        host, port = ready["listen"].rsplit(":", 1)
+        self.port = int(port)
+        self.address = ("::1" if host == "[::1]" else "127.0.0.1", self.port)
         self.admin = ready.get("admin")
         if self.admin in ("", "off"):
             self.admin = None

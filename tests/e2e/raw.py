@@ -100,13 +100,43 @@ class Raw:
         """The port that EPSV answered, at the address of the control connection."""
         return self.address[0], int(PORT.search(self.command("EPSV").text)[1])
 
-    def transfer(self, command, upload=None):
-        """A whole passive transfer: (bytes received, code of the final reply)."""
-        data = self.connect(self.pasv())
+    def listen(self):
+        """A data port for active mode, at the address of the control connection."""
+        listener = socket.create_server((self.sock.getsockname()[0], 0), family=self.sock.family)
+        listener.settimeout(seconds(10))
+        return listener
+
+    def port(self, listener):
+        host, port = listener.getsockname()[:2]
+        return self.command(f"PORT {host.replace('.', ',')},{port // 256},{port % 256}")
+
+    def eprt(self, listener):
+        host, port = listener.getsockname()[:2]
+        return self.command(f"EPRT |{2 if ':' in host else 1}|{host}|{port}|")
+
+    def _active_transfer(self, command, verb, upload):
+        with self.listen() as listener:
+            reply = self.port(listener) if verb == "PORT" else self.eprt(listener)
+            assert reply.code == 200, reply
+            first = self.command(command)
+            if first.code >= 200:
+                return None, first.code
+            data, _ = listener.accept()
+        return self.finish(data, upload)
+
+    def transfer(self, command, upload=None, verb="PASV"):
+        """A whole transfer: (bytes received, code of the final reply)."""
+        if verb in ("PORT", "EPRT"):
+            return self._active_transfer(command, verb, upload)
+        data = self.connect(self.pasv() if verb == "PASV" else self.epsv())
         first = self.command(command)
         if first.code >= 200:
             data.close()
             return None, first.code
+        return self.finish(data, upload)
+
+    def finish(self, data, upload):
+        data.settimeout(seconds(20))
         received = b""
         if upload is None:
             received = read_all(data)

@@ -50,7 +50,8 @@ class Server:
     host = "127.0.0.1"
     advertises_inside = True
 
-    def __init__(self):
+    def __init__(self, host=None):
+        self.host = host or self.host
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pasvgate-server-"))
         self.folder.chmod(0o755)
         self.files = self.folder / "files"
@@ -58,7 +59,8 @@ class Server:
         os.chown(self.files, UID, UID)
         self.root = unpacked()
         self.port = free_port(self.host)
-        self.address = f"{self.host}:{self.port}"
+        self.is_v6 = ":" in self.host
+        self.address = f"[{self.host}]:{self.port}" if self.is_v6 else f"{self.host}:{self.port}"
         self._make_etc()
         self.log_path = self.folder / "log"
         mounts = "".join(f"mount --bind {self.folder}/etc/{name} /etc/{name} && "
@@ -129,9 +131,9 @@ class Vsftpd(Server):
     def command(self):
         (self.folder / "empty").mkdir()
         config = self.write("vsftpd.conf", f"""\
-listen=YES
+{"listen_ipv6" if self.is_v6 else "listen"}=YES
 background=NO
-listen_address={self.host}
+{"listen_address6" if self.is_v6 else "listen_address"}={self.host}
 listen_port={self.port}
 local_enable=YES
 write_enable=YES
@@ -141,7 +143,7 @@ allow_writeable_chroot=YES
 pam_service_name=ftp
 nopriv_user=nobody
 secure_chroot_dir={self.folder}/empty
-pasv_address={INSIDE}
+{"" if self.is_v6 else f"pasv_address={INSIDE}"}
 seccomp_sandbox=NO
 max_per_ip=0
 vsftpd_log_file={self.folder}/vsftpd.log
@@ -163,12 +165,12 @@ AuthPAM off
 AuthOrder mod_auth_unix.c
 RequireValidShell off
 DefaultRoot ~
-MasqueradeAddress {INSIDE}
+{"" if self.is_v6 else f"MasqueradeAddress {INSIDE}"}
 AllowOverwrite on
 AllowStoreRestart on
 AllowRetrieveRestart on
 UseReverseDNS off
-UseIPv6 off
+UseIPv6 {"on" if self.is_v6 else "off"}
 WtmpLog off
 DelayEngine off
 PidFile {self.folder}/pid

@@ -183,9 +183,7 @@ class OddOrders(unittest.TestCase):
         data.close()
         self.assertEqual(self.client.reply().code, 226)
 
-    def test_active_mode_is_refused(self):
-        self.assertEqual(self.client.command("PORT 127,0,0,1,200,1").code, 502)
-        self.assertEqual(self.client.command("EPRT |1|127.0.0.1|51201|").code, 502)
+    def test_tls_is_refused(self):
         self.assertEqual(self.client.command("AUTH TLS").code, 502)
         self.assertEqual(self.stub.commands, ["USER tester", "PASS secret"])
 

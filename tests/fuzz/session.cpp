@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gateway/session.h"
@@ -18,10 +20,10 @@ using namespace pasvgate::gateway;
 
 class World {
  public:
-  World() { session_.begin(actions_); }
+  explicit World(config::DataMode mode) : session_(options(mode)) { session_.begin(actions_); }
 
   void step(std::uint8_t choice, std::string_view text) {
-    switch (choice % 18) {
+    switch (choice % 23) {
       case 0:
       case 1:
         return play(ClientLine{text});
@@ -39,9 +41,9 @@ class World {
       case 8:
         return play(LeaseExpired{});
       case 9:
-        return play(DataAccepted{});
+        return play(DataConnected{Leg::Client});
       case 10:
-        return play(DataUnreachable{});
+        return play(DataUnreachable{text.empty() ? Leg::Backend : Leg::Client});
       case 11:
         return play(DataEnded{text.empty() ? ftp::Direction::Download : ftp::Direction::Upload, text.size()});
       case 12:
@@ -56,6 +58,16 @@ class World {
         return play(BackendClosed{});
       case 17:
         return play(ClientLine{"", text.empty() ? ftp::LineFault::TooLong : ftp::LineFault::ForbiddenByte, true});
+      case 18:
+        return play(DataConnected{Leg::Backend});
+      case 19:
+        return play(BackendPortOpened{{ftp::Address::v4({10, 0, 0, 1}), 40'000}});
+      case 20:
+        return play(BackendPortRefused{});
+      case 21:
+        return play(ClientLine{"PORT 192,0,2,1,200,10"});
+      case 22:
+        return play(ClientLine{"EPRT |1|192.0.2.1|51210|"});
       default:
         return;
     }
@@ -74,10 +86,30 @@ class World {
       asked_ = false;
       leased_ = std::holds_alternative<LeaseGranted>(event);
     }
-    if (std::holds_alternative<LeaseExpired>(event) || std::holds_alternative<DataAccepted>(event)) {
-      if (!leased_) return;
+    if (std::holds_alternative<LeaseExpired>(event)) {
+      if (!leased_ && !listening_) return;
       leased_ = false;
     }
+    if (std::holds_alternative<BackendPortOpened>(event) || std::holds_alternative<BackendPortRefused>(event)) {
+      if (!asked_port_) return;
+      asked_port_ = false;
+      listening_ = std::holds_alternative<BackendPortOpened>(event);
+    }
+    if (const auto* connected = std::get_if<DataConnected>(&event)) {
+      bool& listens = connected->leg == Leg::Client ? leased_ : listening_;
+      bool& dials = dialling_.at(std::to_underlying(connected->leg));
+      if (!listens && !dials) return;
+      listens = dials = false;
+      standing_.at(std::to_underlying(connected->leg)) = true;
+    }
+    if (const auto* unreachable = std::get_if<DataUnreachable>(&event)) {
+      bool& dials = dialling_.at(std::to_underlying(unreachable->leg));
+      if (!dials) return;
+      dials = false;
+    }
+    const bool ends = std::holds_alternative<DataEnded>(event) || std::holds_alternative<DataBroken>(event);
+    if (ends && !relaying_) return;
+    if (std::holds_alternative<DataBroken>(event)) relaying_ = false;
     session_.handle(event, actions_);
     for (const auto& action : actions_) check(action);
     actions_.clear();
@@ -89,7 +121,23 @@ class World {
       require(!asked_ && !leased_);
       asked_ = true;
     }
-    if (std::holds_alternative<DropLease>(action)) asked_ = leased_ = false;
+    if (std::holds_alternative<ListenForBackend>(action)) {
+      require(!asked_port_ && !listening_);
+      asked_port_ = true;
+    }
+    if (std::holds_alternative<OpenBackendData>(action)) dial(Leg::Backend);
+    if (std::holds_alternative<OpenClientData>(action)) dial(Leg::Client);
+    if (std::holds_alternative<RelayData>(action)) {
+      require(!relaying_ && standing_[0] && standing_[1]);
+      relaying_ = true;
+      standing_ = {};
+    }
+    // The backend's leg may stand on behind HoldData, but nothing is told of it any more.
+    if (std::holds_alternative<CloseData>(action) || std::holds_alternative<ResetData>(action) ||
+        std::holds_alternative<HoldData>(action)) {
+      asked_ = leased_ = asked_port_ = listening_ = relaying_ = false;
+      dialling_ = standing_ = {};
+    }
     if (const auto* text = std::get_if<ToBackend>(&action)) {
       require(connected_);
       require(text->text.ends_with("\r\n"));
@@ -99,20 +147,38 @@ class World {
     if (std::holds_alternative<End>(action)) ended_ = true;
   }
 
-  Session session_{SessionOptions{.limits = {.pipelined_commands = 4}}};
+  void dial(Leg leg) {
+    const auto index = std::to_underlying(leg);
+    require(!dialling_.at(index) && !standing_.at(index));
+    dialling_.at(index) = true;
+  }
+
+  static SessionOptions options(config::DataMode mode) {
+    return {.limits = {.pipelined_commands = 4}, .data_mode = mode};
+  }
+
+  Session session_;
   std::vector<Action> actions_;
   bool connected_ = false;
   bool asked_ = false;
   bool leased_ = false;
+  bool asked_port_ = false;
+  bool listening_ = false;
+  bool relaying_ = false;
+  std::array<bool, 2> dialling_{};  // By Leg.
+  std::array<bool, 2> standing_{};
   bool ended_ = false;
 };
 
 }  // namespace
 
-// The input: records of a choice byte and a line.
+// The input: a data mode and records of a choice byte and a line.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string_view rest(reinterpret_cast<const char*>(data), size);
-  World world;
+  // The first byte chooses the backend's data mode.
+  const std::uint8_t mode = rest.empty() ? 0 : static_cast<std::uint8_t>(rest.front()) % 3;
+  if (!rest.empty()) rest.remove_prefix(1);
+  World world(static_cast<config::DataMode>(mode));
   while (!rest.empty()) {
     const auto choice = static_cast<std::uint8_t>(rest.front());
     rest.remove_prefix(1);

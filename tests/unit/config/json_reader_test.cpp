@@ -14,12 +14,13 @@ ftp::Cidr network(std::string_view text) { return ftp::Cidr::parse(text).value()
 
 constexpr std::string_view kEveryKey = R"({
   "workers": 4,
-  "listeners": [{"name": "public", "address": "[::]:2121", "backend": "main"}, {"address": "127.0.0.1:0", "backend": "main"}],
+  "listeners": [{"name": "public", "address": "[::]:2121", "backend": "main", "active_source_port": 0}, {"address": "127.0.0.1:0", "backend": "main"}],
   "backends": {"main": {"servers": ["192.168.1.10", "ftp.internal:2100", "[2001:db8::1]:22", "2001:db8::2"],
-                        "data_address": "trust", "trusted_data": ["10.0.0.0/8", "192.0.2.1"], "allow_low_data_ports": true}},
+                        "data_mode": "passive", "active_ports": "41000-41009", "data_address": "trust", "trusted_data": ["10.0.0.0/8", "192.0.2.1"], "allow_low_data_ports": true}},
   "advertise": {"address": ["203.0.113.10", "2001:db8::1"], "resolve_interval": "1m",
                 "rules": [{"clients": ["10.0.0.0/8"], "address": "ftp.example.com"}]},
   "passive_ports": {"listen": "40000-40009", "advertise": "30000-30009", "data_source": "/24,/64", "lease_timeout": 10, "lease_wait": "0"},
+  "policy": {"allow_active": false, "allow_fxp": true},
   "limits": {"line_bytes": 512, "pipelined_commands": 1, "sessions": 2, "leases_per_client": 3},
   "timeouts": {"greeting": "1s", "login": "2s", "idle": "3s", "reply": "4s", "backend_connect": "5ms", "data_connect": "6s",
                "data_stall": "7s", "transfer_reply": "8s", "abort": "9s"},
@@ -31,12 +32,15 @@ constexpr std::string_view kEveryKey = R"({
 Config every_key() {
   Config config;
   config.workers = 4;
-  config.listeners = {{.name = "public", .address = ftp::Endpoint{address("::"), 2121}, .backend = "main"},
-                      {.name = "listener1", .address = ftp::Endpoint{address("127.0.0.1"), 0}, .backend = "main"}};
+  config.listeners = {
+      {.name = "public", .address = ftp::Endpoint{address("::"), 2121}, .backend = "main", .active_source_port = 0},
+      {.name = "listener1", .address = ftp::Endpoint{address("127.0.0.1"), 0}, .backend = "main"}};
   config.backends["main"] = {.servers = {{"192.168.1.10", address("192.168.1.10"), 21},
                                          {"ftp.internal", std::nullopt, 2100},
                                          {"2001:db8::1", address("2001:db8::1"), 22},
                                          {"2001:db8::2", address("2001:db8::2"), 21}},
+                             .data_mode = DataMode::Passive,
+                             .active_ports = ftp::PortRange{41000, 41009},
                              .data_address = DataAddress::Trust,
                              .trusted_data = {network("10.0.0.0/8"), network("192.0.2.1")},
                              .allow_low_data_ports = true};
@@ -48,6 +52,7 @@ Config every_key() {
                           .data_source = {DataSource::Match::Prefix, 24, 64},
                           .lease_timeout = Milliseconds(10'000),
                           .lease_wait = Milliseconds(0)};
+  config.policy = {.allow_active = false, .allow_fxp = true};
   config.limits = {.line_bytes = 512, .pipelined_commands = 1, .sessions = 2, .leases_per_client = 3};
   config.timeouts = {.greeting = Milliseconds(1000),
                      .login = Milliseconds(2000),

@@ -49,7 +49,8 @@ class Dialogue {
   /// PASV, its 227, and the client's data connection.
   Dialogue& open_data() {
     client("PASV").backend({"227 Entering Passive Mode (10,0,0,5,4,5)"});
-    event(pasvgate::gateway::DataAccepted{});
+    event(pasvgate::gateway::DataConnected{pasvgate::gateway::Leg::Client});
+    event(pasvgate::gateway::DataConnected{pasvgate::gateway::Leg::Backend});
     return forget();
   }
   Dialogue& forget() {
@@ -74,7 +75,10 @@ class Dialogue {
   std::vector<pasvgate::gateway::TransferNote> transfers;
   std::vector<pasvgate::gateway::LoginNote> logins;
   std::vector<std::string> warnings;
+  std::optional<pasvgate::ftp::Endpoint> dialled;  ///< Where the client is to be connected to.
   bool grants_leases = true;
+  bool opens_ports = true;
+  pasvgate::ftp::Endpoint inside{pasvgate::ftp::Address::v4({10, 0, 0, 1}), 40'000};
   bool synch = false;
   std::optional<std::chrono::milliseconds> timer;
   std::optional<pasvgate::ftp::Address> advertised = pasvgate::ftp::Address::v4({203, 0, 113, 10});
@@ -97,7 +101,12 @@ inline void Dialogue::note(const pasvgate::gateway::Action& action) {
     order.emplace_back("TakeLease");
     if (grants_leases) session_.handle(LeaseGranted{50001, advertised}, actions_);
   }
-  if (std::holds_alternative<DropLease>(action)) order.emplace_back("DropLease");
+  if (std::holds_alternative<ListenForBackend>(action)) {
+    order.emplace_back("ListenForBackend");
+    if (opens_ports) session_.handle(BackendPortOpened{inside}, actions_);
+  }
+  if (std::holds_alternative<RelayData>(action)) order.emplace_back("RelayData");
+  if (const auto* open = std::get_if<OpenClientData>(&action)) dialled = open->to;
   if (std::holds_alternative<CloseData>(action)) order.emplace_back("CloseData");
   if (std::holds_alternative<ResetData>(action)) order.emplace_back("ResetData");
   if (std::holds_alternative<HoldData>(action)) order.emplace_back("HoldData");

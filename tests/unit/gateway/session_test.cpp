@@ -10,6 +10,11 @@ using Result = TransferNote::Result;
 
 namespace {
 
+/// An address of a client of this family.
+ftp::Address address_of(ftp::Family family) {
+  return ftp::Address::parse(family == ftp::Family::V4 ? "192.0.2.1" : "2001:db8::1").value();
+}
+
 const std::string kRewritten = "227 Entering Passive Mode (203,0,113,10,195,81).\r\n";
 
 }  // namespace
@@ -45,7 +50,7 @@ TEST_CASE("PASV: 227 rewritten to the advertised address and the leased port, ba
   CHECK(d.to_backend == "PASV\r\n");
   d.backend({"227 Entering Passive Mode (192,168,1,1,195,75)"});
   CHECK(d.to_client == kRewritten);
-  d.event(DataAccepted{});
+  d.event(DataConnected{Leg::Client});
   REQUIRE(d.opened);
   CHECK(d.opened->port == 195 * 256 + 75);
   CHECK_FALSE(d.opened->address);
@@ -70,7 +75,7 @@ TEST_CASE("227 and 229 answer whichever was asked") {
     auto d = Dialogue::logged_in();
     d.client(row.asked).backend({row.answer});
     CHECK(d.to_client == row.told);
-    d.event(DataAccepted{});
+    d.event(DataConnected{Leg::Client});
     REQUIRE(d.opened);
     CHECK(d.opened->port == 1029);
   }
@@ -107,10 +112,10 @@ TEST_CASE("low data ports only where allowed") {
 TEST_CASE("data_address trust: an address in the list is used, another is not") {
   SessionOptions options{.data_address = config::DataAddress::Trust, .trusted_data = {*ftp::Cidr::parse("10.0.0.0/8")}};
   auto inside = Dialogue::logged_in(options);
-  inside.client("PASV").backend({"227 (10,0,0,5,4,5)"}).event(DataAccepted{});
+  inside.client("PASV").backend({"227 (10,0,0,5,4,5)"}).event(DataConnected{Leg::Client});
   CHECK(inside.opened->address == ftp::Address::v4({10, 0, 0, 5}));
   auto outside = Dialogue::logged_in(options);
-  outside.client("PASV").backend({"227 (192,0,2,5,4,5)"}).event(DataAccepted{});
+  outside.client("PASV").backend({"227 (192,0,2,5,4,5)"}).event(DataConnected{Leg::Client});
   CHECK_FALSE(outside.opened->address);
 }
 
@@ -183,7 +188,7 @@ TEST_CASE("EPSV arguments") {
   };
   for (const auto& row : rows) {
     CAPTURE(row.command);
-    auto d = Dialogue::logged_in({.client_family = row.client});
+    auto d = Dialogue::logged_in({.client = address_of(row.client)});
     d.client(row.command);
     CHECK(d.to_client == row.told);
     CHECK(d.to_backend.empty());
@@ -215,7 +220,7 @@ TEST_CASE("no IPv4 address to advertise: 425 and the lease goes back") {
   d.advertised.reset();
   d.client("PASV").backend({"227 (10,0,0,5,4,5)"});
   CHECK(d.to_client == "425 Can't open data connection, use EPSV.\r\n");
-  CHECK(d.times("DropLease") == 1);
+  CHECK(d.times("ResetData") == 1);
 }
 
 TEST_CASE("226 is said when the client has everything") {
@@ -297,8 +302,9 @@ TEST_CASE("a refused transfer") {
   auto d = Dialogue::logged_in();
   SUBCASE("the port waits on for the next try (D3)") {
     d.client("PASV").backend({"227 (10,0,0,5,4,5)"}).forget().client("RETR nope").backend({"550 no"});
-    CHECK(d.times("DropLease") == 0);
-    d.event(DataAccepted{})
+    CHECK(d.times("ResetData") == 0);
+    d.event(DataConnected{Leg::Client})
+        .event(DataConnected{Leg::Backend})
         .client("RETR yes")
         .backend({"150 x", "226 y"})
         .event(DataEnded{ftp::Direction::Download, 1});
@@ -329,11 +335,11 @@ TEST_CASE("a transfer without PASV is for the backend to answer") {
 TEST_CASE("a second PASV replaces the first, an expired one is forgotten") {
   auto d = Dialogue::logged_in();
   d.client("PASV").backend({"227 (10,0,0,5,4,5)"}).client("PASV");
-  CHECK(d.times("DropLease") == 1);
+  CHECK(d.times("ResetData") == 1);
   d.backend({"227 (10,0,0,5,4,6)"});
   CHECK(d.times("TakeLease") == 2);
   d.event(LeaseExpired{}).forget().client("LIST");
-  CHECK(d.to_client == "425 The port has expired, send PASV or EPSV again.\r\n");
+  CHECK(d.to_client == "425 The data port has expired, ask for one again.\r\n");
   CHECK(d.to_backend.empty());
 }
 
@@ -372,7 +378,7 @@ TEST_CASE("what the gateway answers itself") {
 TEST_CASE("FEAT is edited") {
   auto d = Dialogue::logged_in();
   d.client("FEAT").backend({"211-Features", " AUTH TLS", " LPSV", " MDTM", "211 End"});
-  CHECK(d.to_client == "211-Features\r\n MDTM\r\n EPSV\r\n211 End\r\n");
+  CHECK(d.to_client == "211-Features\r\n MDTM\r\n EPSV\r\n EPRT\r\n211 End\r\n");
 }
 
 TEST_CASE("ABOR: the transfer's reply, then its own") {
@@ -593,6 +599,7 @@ TEST_CASE("data connection without a command") {
   d.open_data().event(DataBroken{Leg::Client, false, 0, 0}).client("RETR f").backend({"425 gone"});
   CHECK(d.to_client == "425 gone\r\n");
   auto unreachable = Dialogue::logged_in();
-  unreachable.open_data().event(DataUnreachable{}).client("RETR f").backend({"150 x", "226 y"});
+  unreachable.client("PASV").backend({"227 (10,0,0,5,4,5)"}).event(DataConnected{Leg::Client}).forget();
+  unreachable.event(DataUnreachable{Leg::Backend}).client("RETR f").backend({"150 x", "226 y"});
   CHECK(unreachable.to_client == "150 x\r\n426 Data connection broken, transfer incomplete.\r\n");
 }

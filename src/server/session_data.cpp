@@ -1,0 +1,199 @@
+#include <utility>
+
+#include "gateway/advertise.h"
+#include "net/acceptor.h"
+#include "server/session_driver.h"
+#include "server/worker.h"
+
+// The session's data channel: leases, both legs, the relay. Events and actions.
+namespace pasvgate::server {
+
+void SessionDriver::execute(const gateway::TakeLease&) {
+  wants_lease_ = true;
+  worker_.take_lease({id_, worker_.index()}, client_address_.address, [this](bool waits) {
+    if (waits) {
+      lease_timer_.start(config_->passive_ports.lease_wait);
+      return;
+    }
+    wants_lease_ = false;
+    handle(gateway::LeaseRefused{gateway::LeaseFailure::ClientLimit});
+  });
+}
+
+/// The lease, or the request for one.
+void SessionDriver::drop_lease() {
+  lease_timer_.stop();
+  if (std::exchange(wants_lease_, false)) worker_.stop_waiting(id_);
+  if (const auto lease = std::exchange(lease_, std::nullopt)) worker_.drop_lease(*lease);
+}
+
+void SessionDriver::execute(const gateway::ListenForBackend&) {
+  auto listening = net::listen_in(inside_address_, backend_settings_.active_ports, worker_.random());
+  const auto at = listening ? net::local_endpoint(*listening) : std::nullopt;
+  if (!at) {
+    if (!listening) {
+      observe::log(config::LogLevel::Error, "no port for an active backend",
+                   {{"session", log_.id()}, {"error", listening.error().text()}});
+    }
+    return handle(gateway::BackendPortRefused{});
+  }
+  data_leg(gateway::Leg::Backend).mode = gateway::Mode::Active;
+  acceptor_ = std::make_unique<net::Acceptor>(
+      worker_.loop(), std::move(*listening), [this](const ftp::Endpoint& peer) { return is_backend(peer); },
+      [this](net::Fd socket) { leg_connected(gateway::Leg::Backend, std::move(socket)); });
+  lease_timer_.start(config_->passive_ports.lease_timeout);
+  handle(gateway::BackendPortOpened{*at});
+}
+
+bool SessionDriver::is_backend(const ftp::Endpoint& peer) {
+  if (peer.address == backend_address_) return true;
+  if (backend_settings_.data_address == config::DataAddress::Trust) {
+    for (const auto& trusted : backend_settings_.trusted_data) {
+      if (trusted.contains(peer.address)) return true;
+    }
+  }
+  worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::NotBackend);
+  observe::log(config::LogLevel::Warn, "data connection that isn't the backend's",
+               {{"session", log_.id()}, {"from", peer.text()}});
+  return false;
+}
+
+void SessionDriver::execute(const gateway::OpenBackendData& action) {
+  connect_leg(gateway::Leg::Backend, {action.address.value_or(backend_address_), action.port}, {});
+}
+
+void SessionDriver::execute(const gateway::OpenClientData& action) {
+  connect_leg(gateway::Leg::Client, action.to, ftp::Endpoint{dialled_, listener_.active_source_port});
+}
+
+void SessionDriver::connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from) {
+  data_leg(leg).mode = leg == gateway::Leg::Client ? gateway::Mode::Active : gateway::Mode::Passive;
+  data_leg(leg).connector = std::make_unique<net::Connector>(
+      worker_.loop(), to, config_->timeouts.data_connect,
+      [this, leg](net::Result<net::Fd> socket) {
+        if (socket) return leg_connected(leg, std::move(*socket));
+        const Turn turn(*this);
+        using enum observe::Metrics::DataResult;
+        worker_.shared().metrics.data_connection(leg, data_leg(leg).mode,
+                                                 socket.error().code == ETIMEDOUT ? Timeout : Refused);
+        observe::log(config::LogLevel::Warn, "data port unreachable",
+                     {{"session", log_.id()}, {"leg", std::string(leg_name(leg))}, {"error", socket.error().text()}});
+        handle(gateway::DataUnreachable{leg});
+      },
+      from);
+}
+
+void SessionDriver::leg_connected(gateway::Leg leg, net::Fd socket) {
+  const Turn turn(*this);
+  lease_timer_.stop();
+  data_leg(leg).socket = std::move(socket);
+  worker_.shared().metrics.data_connection(leg, data_leg(leg).mode, observe::Metrics::DataResult::Ok);
+  handle(gateway::DataConnected{leg});
+}
+
+void SessionDriver::execute(const gateway::RelayData&) {
+  relay_started_ = uv_hrtime();
+  relay_ = std::make_unique<net::Relay>(
+      worker_.loop(), worker_.pipes(), std::move(data_leg(gateway::Leg::Client).socket),
+      std::move(data_leg(gateway::Leg::Backend).socket), config_->timeouts.data_stall, *this);
+}
+
+void SessionDriver::execute(const gateway::CloseData&) { release_data(false); }
+
+void SessionDriver::execute(const gateway::ResetData&) { release_data(true); }
+
+/// Whatever there is of the data channel goes: lease, ports, sockets, relay.
+void SessionDriver::release_data(bool reset) {
+  drop_lease();
+  acceptor_.reset();
+  for (DataLeg& leg : data_legs_) {
+    leg.connector.reset();
+    leg.socket.reset();
+  }
+  if (!relay_) return;
+  reset ? relay_->reset() : relay_->stop();
+  worker_.shared().metrics.transfer_duration(std::chrono::nanoseconds(uv_hrtime() - relay_started_));
+  // It may be the one that is calling us.
+  worker_.retire(std::move(relay_));
+}
+
+void SessionDriver::execute(const gateway::HoldData&) {
+  if (relay_) return relay_->hold_backend();
+  net::Fd backend = std::move(data_leg(gateway::Leg::Backend).socket);
+  release_data(true);
+  data_leg(gateway::Leg::Backend).socket = std::move(backend);
+}
+
+void SessionDriver::lease_ready(const gateway::Lease& lease, bool opened) {
+  const Turn turn(*this);
+  if (!wants_lease_ || ended_) {
+    if (opened) worker_.drop_lease(lease);
+    return;
+  }
+  wants_lease_ = false;
+  lease_timer_.stop();
+  if (!opened) return handle(gateway::LeaseRefused{gateway::LeaseFailure::Exhausted});
+  lease_ = lease;
+  lease_timer_.start(config_->passive_ports.lease_timeout);
+  handle(gateway::LeaseGranted{lease.advertised, advertised()});
+}
+
+std::optional<ftp::Address> SessionDriver::advertised() const {
+  return gateway::advertised_address(config_->advertise, client_address_.address, dialled_,
+                                     [this](const std::string& name) {
+                                       return worker_.shared().advertised_names.with([&](const auto& names) {
+                                         const auto found = names.find(name);
+                                         return found == names.end() ? std::nullopt : std::optional(found->second);
+                                       });
+                                     });
+}
+
+/// One timer for all waits: for a port that is free, for the client on it, and for a set-up to be used.
+void SessionDriver::lease_timed_out() {
+  const Turn turn(*this);
+  if (wants_lease_) {
+    wants_lease_ = false;
+    worker_.stop_waiting(id_);
+    worker_.shared().metrics.lease(observe::Metrics::LeaseEvent::Exhausted);
+    return handle(gateway::LeaseRefused{gateway::LeaseFailure::Exhausted});
+  }
+  if (!lease_) return handle(gateway::LeaseExpired{});
+  const auto lease = *lease_;
+  // Claimed in this moment by another worker: then the connection is on its way to us.
+  if (!worker_.drop_lease(lease, Worker::LeaseEnd::Expired)) return;
+  lease_.reset();
+  worker_.shared().metrics.data_connection(gateway::Leg::Client, gateway::Mode::Passive,
+                                           observe::Metrics::DataResult::Timeout);
+  handle(gateway::LeaseExpired{});
+}
+
+void SessionDriver::data_arrived(std::uint64_t lease_id, net::Fd socket) {
+  const Turn turn(*this);
+  if (!lease_ || lease_->id != lease_id || ended_) {
+    socket.reset();
+    worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::SessionGone);
+    return;
+  }
+  lease_.reset();
+  data_leg(gateway::Leg::Client).mode = gateway::Mode::Passive;
+  leg_connected(gateway::Leg::Client, std::move(socket));
+}
+
+void SessionDriver::on_moved(ftp::Direction direction, std::uint64_t bytes) {
+  worker_.shared().metrics.transfer_bytes(direction, bytes);
+}
+
+void SessionDriver::on_delivered(ftp::Direction direction, std::uint64_t bytes) {
+  const Turn turn(*this);
+  handle(gateway::DataEnded{direction, bytes});
+}
+
+void SessionDriver::on_broken(net::Relay::Side side, bool stalled) {
+  const Turn turn(*this);
+  const auto leg = side == net::Relay::Side::Client ? gateway::Leg::Client : gateway::Leg::Backend;
+  worker_.shared().metrics.data_connection(leg, data_leg(leg).mode, observe::Metrics::DataResult::Failed);
+  handle(gateway::DataBroken{leg, stalled, relay_->bytes(ftp::Direction::Download),
+                             relay_->bytes(ftp::Direction::Upload)});
+}
+
+}  // namespace pasvgate::server
