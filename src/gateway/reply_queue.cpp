@@ -1,11 +1,12 @@
 #include "gateway/reply_queue.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace pasvgate::gateway {
 namespace {
 
-// A server without ABOR says so; 5xx to a transfer whose data connection is open is never one of these.
+// A server without ABOR or STAT says so; 5xx to a transfer whose data connection is open is never one of these.
 bool refuses_command(int code) { return code == 500 || code == 501 || code == 502; }
 
 // What a transfer or an ABOR may be answered with, at last.
@@ -43,9 +44,11 @@ Pending* ReplyQueue::match(const ftp::ReplyLine& line) {
   if (line.code == 221) {
     if (auto* quit = find(ftp::Verb::Quit)) return quit;
   }
-  if (line.code == 225 || (oldest.preliminary && refuses_command(line.code))) {
+  if (line.code == 225) {
     if (auto* abort = find(ftp::Verb::Abor)) return abort;
   }
+  // Of all that overtook the transfer (Pure-FTPd knows nothing but ABOR while one runs).
+  if (oldest.preliminary && refuses_command(line.code)) return &*std::next(pending_.begin());
   return &oldest;
 }
 

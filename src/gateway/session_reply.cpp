@@ -87,6 +87,9 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
     std::string text;
     feat_->edit(line, text);
     if (!text.empty()) send(ToClient{std::move(text)});
+  } else if (verb == ftp::Verb::Quit && line.is_failure() && replies_.transfer() != nullptr) {
+    // A server that takes no QUIT now (Pure-FTPd) takes it behind the transfer.
+    if (line.ends_reply()) commands_.push_front({std::string(ftp::verb_name(verb)), ftp::LineFault::None});
   } else if (verb == ftp::Verb::Quit && replies_.transfer() != nullptr) {
     if (held_quit_.size() < kHeldReplyLimit || line.ends_reply())
       held_quit_.append(line.line).append("\r\n");  // E18: the transfer's reply comes first
