@@ -34,7 +34,8 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
       answering_ = nullptr;
       discarding_ = true;
     }
-    if (answering_ != nullptr && line.is_preliminary() && !answering_->greeting &&
+    // 120 speaks of the server's own delay (a greeting, REIN), never of a data connection.
+    if (answering_ != nullptr && line.is_preliminary() && line.code != 120 && !answering_->greeting &&
         data_.state() != DataChannel::State::SettingUp) {
       answering_->preliminary = true;
       answering_->transfer = true;
