@@ -14,6 +14,7 @@
 #include "config/read.h"
 #include "observe/log.h"
 #include "server/service.h"
+#include "server/tls_contexts.h"
 
 namespace pasvgate::cli {
 namespace {
@@ -82,8 +83,13 @@ int check(const std::string& path) {
     print({text.error()});
     return 1;
   }
-  if (const auto config = config::read_json(*text); !config) {
+  const auto config = config::read_json(*text);
+  if (!config) {
     print(describe_all(config.error(), path));
+    return 1;
+  }
+  if (const auto tls = server::make_tls(*config); !tls) {
+    for (const auto& error : tls.error()) print({path + ": " + error});
     return 1;
   }
   std::cout << path << ": ok\n";
@@ -104,6 +110,14 @@ void add_run_flags(CLI::App& command, std::string& path, config::Flags& flags) {
                      "Whose data connections are taken: exact (the client's address), /24, /24,/64, any");
   command.add_option("--admin", flags.admin, "Address of metrics and health, or off (default 127.0.0.1:9121)");
   command.add_option("--workers", flags.workers, "Threads; 0 is one for each core");
+  command.add_option("--listen-implicit", flags.listen_implicit,
+                     "Public control address with TLS from the first byte, as 0.0.0.0:990; may be repeated");
+  command.add_option("--tls", flags.tls, "TLS with clients: off, optional, required or implicit");
+  command.add_option("--tls-cert", flags.tls_cert, "File with the certificate and its chain (PEM)");
+  command.add_option("--tls-key", flags.tls_key, "File with the private key (PEM)");
+  command.add_option("--backend-tls", flags.backend_tls, "TLS with the backend: off, explicit or implicit");
+  command.add_option("--backend-tls-ca", flags.backend_tls_ca,
+                     "File of the CAs that vouch for the backend, or none (default: the system's)");
   command.add_option("--log-format", flags.log_format, "text or json");
   command.add_option("--log-level", flags.log_level, "debug, info, warn or error");
   command.footer(

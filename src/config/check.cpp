@@ -61,6 +61,11 @@ class Check {
     const Listener& listener = config_.listeners[index];
     const std::string pointer = "/listeners/" + std::to_string(index);
     backend_exists(pointer + "/backend", listener.backend);
+    if (listener.tls != ClientTls::Off && config_.tls.certificates.empty()) {
+      fail("/tls/certificates", "empty, but " + pointer +
+                                    "/tls asks for TLS; write the files, as in "
+                                    R"([{"certificate": "server.pem", "key": "server.key"}])");
+    }
     if (is_told(pointer + "/address")) return;
     const auto& pool = config_.passive_ports.listen;
     if (pool.contains(listener.address.port) && !is_told("/passive_ports/listen")) {

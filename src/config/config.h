@@ -25,12 +25,27 @@ struct HostPort {
   bool operator==(const HostPort&) const = default;
 };
 
+/// How a listener speaks TLS with its clients (RFC 4217).
+enum class ClientTls : std::uint8_t {
+  Off,
+  Optional,  ///< AUTH TLS is offered.
+  Required,  ///< No login before AUTH TLS.
+  Implicit   ///< TLS from the first byte.
+};
+
 struct Listener {
   std::string name;  ///< Metrics label; "listener0" and so on when not given.
   ftp::Endpoint address;
   std::string backend = "default";
   std::uint16_t active_source_port = 20;  ///< Of data connections to clients (RFC 959 §5.2); 0: any.
+  ClientTls tls = ClientTls::Off;
+  bool require_private_data = false;          ///< No data connection in clear.
+  std::optional<bool> require_session_reuse;  ///< Unset: for Required and Implicit.
   bool operator==(const Listener&) const = default;
+  /// Data connections must resume the TLS session of their own control channel.
+  [[nodiscard]] bool requires_session_reuse() const {
+    return require_session_reuse.value_or(tls == ClientTls::Required || tls == ClientTls::Implicit);
+  }
 };
 
 /// Where the backend's data connection goes (design §4).
@@ -46,6 +61,11 @@ enum class DataMode : std::uint8_t {
   Active    ///< The backend connects to the gateway.
 };
 
+/// How the gateway speaks TLS with a backend.
+enum class BackendTls : std::uint8_t { Off, Explicit, Implicit };
+/// In the order of their age.
+enum class TlsVersion : std::uint8_t { V1_0, V1_1, V1_2, V1_3 };
+
 struct Backend {
   std::vector<HostPort> servers;  ///< Tried in order until one connects.
   DataMode data_mode = DataMode::Same;
@@ -53,6 +73,13 @@ struct Backend {
   DataAddress data_address = DataAddress::Control;
   std::vector<ftp::Cidr> trusted_data;
   bool allow_low_data_ports = false;  ///< Passive ports below 1024 in the backend's 227 (RFC 2577 §3).
+  BackendTls tls = BackendTls::Off;
+  std::optional<std::string> tls_ca;    ///< File of the CAs that its certificate may have; "none": any certificate will
+                                        ///< do; unset: the system's CAs.
+  std::optional<std::string> tls_name;  ///< That its certificate must have; unset: the server's host.
+  TlsVersion tls_minimum_version = TlsVersion::V1_2;
+  std::optional<std::string> tls_ciphers;  ///< OpenSSL's list, up to TLS 1.2.
+  bool tls_private_data = true;            ///< PROT P.
   bool operator==(const Backend&) const = default;
 };
 
@@ -120,7 +147,26 @@ struct Timeouts {
   Milliseconds data_stall{300'000};     ///< A transfer that moves no byte.
   Milliseconds transfer_reply{60'000};  ///< Backend's final reply after the data connection ended.
   Milliseconds abort{5'000};            ///< Backend's answers to ABOR.
+  Milliseconds tls_handshake{30'000};   ///< Of any connection.
   bool operator==(const Timeouts&) const = default;
+};
+
+struct TlsCertificate {
+  std::string certificate;  ///< File: the certificate, then its chain (PEM).
+  std::string key;          ///< File (PEM).
+  bool operator==(const TlsCertificate&) const = default;
+};
+
+/// What all listeners with TLS have in common.
+struct Tls {
+  std::vector<TlsCertificate> certificates;  ///< Chosen by the name that the client asks for; the first for others.
+  std::optional<std::string> client_ca;      ///< File; set: clients need a certificate.
+  TlsVersion minimum_version = TlsVersion::V1_2;
+  std::optional<std::string> ciphers;       ///< OpenSSL's list, for TLS 1.2.
+  std::optional<std::string> ciphersuites;  ///< OpenSSL's list, for TLS 1.3.
+  bool tolerate_truncation = false;         ///< A data connection that ends without close_notify is whole.
+  Milliseconds reload_interval{10'000};     ///< How often the files are looked at.
+  bool operator==(const Tls&) const = default;
 };
 
 struct Admin {
@@ -143,6 +189,7 @@ struct Config {
   std::map<std::string, Backend> backends;
   Advertise advertise;
   PassivePorts passive_ports;
+  Tls tls;
   Policy policy;
   Limits limits;
   Timeouts timeouts;

@@ -42,7 +42,8 @@ using Text = std::optional<std::string>;
 constexpr FlagRow<Texts> kListen{"listen", &Flags::listen, "/listeners"};
 constexpr FlagRow<Texts> kBackend{"backend", &Flags::backend, "/backends"};
 constexpr FlagRow<Texts> kAdvertise{"advertise", &Flags::advertise, "/advertise/address"};
-constexpr std::array kLists{kListen, kBackend, kAdvertise};
+constexpr FlagRow<Texts> kListenImplicit{"listen-implicit", &Flags::listen_implicit, "/listeners"};
+constexpr std::array kLists{kListen, kListenImplicit, kBackend, kAdvertise};
 
 constexpr FlagRow<Text> kPassivePorts{"passive-ports", &Flags::passive_ports, "/passive_ports/listen"};
 constexpr FlagRow<Text> kPassivePortsAdvertise{"passive-ports-advertise", &Flags::passive_ports_advertise,
@@ -50,10 +51,16 @@ constexpr FlagRow<Text> kPassivePortsAdvertise{"passive-ports-advertise", &Flags
 constexpr FlagRow<Text> kDataSource{"data-source", &Flags::data_source, "/passive_ports/data_source"};
 constexpr FlagRow<Text> kAdmin{"admin", &Flags::admin, "/admin/address"};
 constexpr FlagRow<Text> kWorkers{"workers", &Flags::workers, "/workers"};
+constexpr FlagRow<Text> kTls{"tls", &Flags::tls, "/listeners/*/tls"};
+constexpr FlagRow<Text> kTlsCert{"tls-cert", &Flags::tls_cert, "/tls/certificates/*/certificate"};
+constexpr FlagRow<Text> kTlsKey{"tls-key", &Flags::tls_key, "/tls/certificates/*/key"};
+constexpr FlagRow<Text> kBackendTls{"backend-tls", &Flags::backend_tls, "/backends/*/tls"};
+constexpr FlagRow<Text> kBackendTlsCa{"backend-tls-ca", &Flags::backend_tls_ca, "/backends/*/tls_ca"};
 constexpr FlagRow<Text> kLogFormat{"log-format", &Flags::log_format, "/log/format"};
 constexpr FlagRow<Text> kLogLevel{"log-level", &Flags::log_level, "/log/level"};
-constexpr std::array kTexts{kPassivePorts, kPassivePortsAdvertise, kDataSource, kAdmin, kWorkers, kLogFormat,
-                            kLogLevel};
+constexpr std::array kTexts{
+    kPassivePorts, kPassivePortsAdvertise, kDataSource, kAdmin,   kWorkers, kTls, kTlsCert, kTlsKey,
+    kBackendTls,   kBackendTlsCa,          kLogFormat,  kLogLevel};
 
 void for_each_row(const auto& call) {
   for (const auto& row : kLists) call(row);
@@ -95,6 +102,7 @@ class Overlay {
   void all() {
     listeners();
     backends();
+    certificate();
     advertise();
     text(kPassivePorts, config_.passive_ports.listen);
     text(kPassivePortsAdvertise, config_.passive_ports.advertise);
@@ -118,16 +126,41 @@ class Overlay {
   }
 
   void listeners() {
-    if (flags_.listen.empty()) return;
-    config_.listeners.clear();
-    for (const std::string& address : flags_.listen) {
-      Listener& listener = config_.listeners.emplace_back(Listener{.name = listener_name(config_.listeners.size())});
-      read(address, "/listeners/*/address", kListen.place(flags_), listener.address);
+    if (!flags_.listen.empty()) {
+      config_.listeners.clear();
+      add_listeners(kListen, ClientTls::Off);
+    }
+    for (Listener& listener : config_.listeners) text(kTls, listener.tls);
+    add_listeners(kListenImplicit, ClientTls::Implicit);
+  }
+
+  void add_listeners(const FlagRow<Texts>& row, ClientTls tls) {
+    for (const std::string& address : flags_.*row.member) {
+      Listener& listener =
+          config_.listeners.emplace_back(Listener{.name = listener_name(config_.listeners.size()), .tls = tls});
+      read(address, "/listeners/*/address", row.place(flags_), listener.address);
     }
   }
 
+  /// The two files replace all certificates of the file.
+  void certificate() {
+    if (!flags_.tls_cert && !flags_.tls_key) return;
+    const FlagRow<Text>& missing = flags_.tls_cert ? kTlsKey : kTlsCert;
+    if (!flags_.tls_cert || !flags_.tls_key) {
+      issues_.push_back({missing.flag(), "missing; --tls-cert and --tls-key come together"});
+    }
+    config_.tls.certificates = {{flags_.tls_cert.value_or(""), flags_.tls_key.value_or("")}};
+  }
+
   void backends() {
-    if (flags_.backend.empty()) return;
+    if (!flags_.backend.empty()) backend();
+    for (auto& [name, one] : config_.backends) {
+      text(kBackendTls, one.tls);
+      text(kBackendTlsCa, one.tls_ca);
+    }
+  }
+
+  void backend() {
     // What else the file says of "default" still holds; another backend would be one that the flag seems to replace.
     Backend backend = std::move(config_.backends["default"]);
     read(json(flags_.backend), "/backends/*/servers", kBackend.place(flags_), backend.servers);

@@ -106,6 +106,9 @@ void read_listener(const Object& object, Listener& listener) {
   object.read("address", listener.address);
   object.read("backend", listener.backend);
   object.read("active_source_port", listener.active_source_port);
+  object.read("tls", listener.tls);
+  object.read("require_private_data", listener.require_private_data);
+  object.read("require_session_reuse", listener.require_session_reuse);
 }
 
 void read_backend(const Object& object, Backend& backend) {
@@ -115,6 +118,12 @@ void read_backend(const Object& object, Backend& backend) {
   object.read("data_address", backend.data_address);
   object.read("trusted_data", backend.trusted_data);
   object.read("allow_low_data_ports", backend.allow_low_data_ports);
+  object.read("tls", backend.tls);
+  object.read("tls_ca", backend.tls_ca);
+  object.read("tls_name", backend.tls_name);
+  object.read("tls_minimum_version", backend.tls_minimum_version);
+  object.read("tls_ciphers", backend.tls_ciphers);
+  object.read("tls_private_data", backend.tls_private_data);
 }
 
 void read_advertise(const Object& object, Advertise& advertise) {
@@ -133,6 +142,20 @@ void read_passive_ports(const Object& object, PassivePorts& ports) {
   object.read("data_source", ports.data_source);
   object.read("lease_timeout", ports.lease_timeout);
   object.read("lease_wait", ports.lease_wait);
+}
+
+void read_tls(const Object& object, Tls& tls) {
+  object.each("certificates", [&](const Object& one, std::size_t) {
+    auto& [certificate, key] = tls.certificates.emplace_back();
+    one.read("certificate", certificate);
+    one.read("key", key);
+  });
+  object.read("client_ca", tls.client_ca);
+  object.read("minimum_version", tls.minimum_version);
+  object.read("ciphers", tls.ciphers);
+  object.read("ciphersuites", tls.ciphersuites);
+  object.read("tolerate_truncation", tls.tolerate_truncation);
+  object.read("reload_interval", tls.reload_interval);
 }
 
 void read_policy(const Object& object, Policy& policy) {
@@ -157,6 +180,7 @@ void read_timeouts(const Object& object, Timeouts& timeouts) {
   object.read("data_stall", timeouts.data_stall);
   object.read("transfer_reply", timeouts.transfer_reply);
   object.read("abort", timeouts.abort);
+  object.read("tls_handshake", timeouts.tls_handshake);
 }
 
 void read_log(const Object& object, Log& log) {
@@ -173,6 +197,7 @@ void read_all(const Object& file, Config& config) {
                   [&](const Object& object, const std::string& name) { read_backend(object, config.backends[name]); });
   file.section("advertise", [&](const Object& object) { read_advertise(object, config.advertise); });
   file.section("passive_ports", [&](const Object& object) { read_passive_ports(object, config.passive_ports); });
+  file.section("tls", [&](const Object& object) { read_tls(object, config.tls); });
   file.section("policy", [&](const Object& object) { read_policy(object, config.policy); });
   file.section("limits", [&](const Object& object) { read_limits(object, config.limits); });
   file.section("timeouts", [&](const Object& object) { read_timeouts(object, config.timeouts); });

@@ -28,6 +28,16 @@ const std::vector<KeyRow>& key_rows() {
       {"/listeners/*/backend", Name, R"("default")", "The backend that sessions of this listener go to."},
       {"/listeners/*/active_source_port", Integer, "20",
        "Port that data connections to active clients come from where it can be had; 0 is any.", 0, 65'535},
+      {"/listeners/*/tls",
+       Choice,
+       R"("off")",
+       "TLS with clients: none, offered, demanded before the login, or from the first byte.",
+       0,
+       0,
+       {"off", "optional", "required", "implicit"}},
+      {"/listeners/*/require_private_data", Boolean, "false", "Whether data connections in clear are refused."},
+      {"/listeners/*/require_session_reuse", Boolean, "null",
+       "Whether data connections must resume their control channel's TLS session; by default where TLS is demanded."},
       {"/backends", NamedObjects, "", "The FTP servers, by a name of your choice."},
       {"/backends/*/servers", Servers, "",
        "Addresses or DNS names, tried in order until one connects; the port is 21 if not given."},
@@ -49,6 +59,25 @@ const std::vector<KeyRow>& key_rows() {
        {"control", "trust"}},
       {"/backends/*/trusted_data", Networks, "[]", "Networks that an address in the reply must be in, for \"trust\"."},
       {"/backends/*/allow_low_data_ports", Boolean, "false", "Whether the backend's passive ports may be below 1024."},
+      {"/backends/*/tls",
+       Choice,
+       R"("off")",
+       "TLS with the backend: none, by AUTH TLS, or from the first byte.",
+       0,
+       0,
+       {"off", "explicit", "implicit"}},
+      {"/backends/*/tls_ca", Text, "null",
+       "File of the CAs that vouch for the backend; \"none\" takes any certificate; by default the system's CAs."},
+      {"/backends/*/tls_name", Text, "null", "Name that the backend's certificate must have; by default its host."},
+      {"/backends/*/tls_minimum_version",
+       Choice,
+       R"("1.2")",
+       "Oldest TLS version that is spoken with the backend.",
+       0,
+       0,
+       {"1.0", "1.1", "1.2", "1.3"}},
+      {"/backends/*/tls_ciphers", Text, "null", "OpenSSL cipher list for the backend, up to TLS 1.2."},
+      {"/backends/*/tls_private_data", Boolean, "true", "Whether the backend's data connections are encrypted too."},
       {"/advertise/address", Advertised, "null",
        "What clients are told: an address, one of each family, or a DNS name; by default the address that they "
        "dialled."},
@@ -65,6 +94,24 @@ const std::vector<KeyRow>& key_rows() {
       {"/passive_ports/lease_timeout", Duration, R"("60s")",
        "How long an advertised port waits for its data connection.", 1, kYear},
       {"/passive_ports/lease_wait", Duration, R"("2s")", "How long a PASV waits for a free port before it gets 425.", 0,
+       kYear},
+      {"/tls/certificates", Objects, "[]",
+       "Certificates of the listeners, chosen by the name that the client asks for."},
+      {"/tls/certificates/*/certificate", Text, "", "File with the certificate and its chain (PEM)."},
+      {"/tls/certificates/*/key", Text, "", "File with the private key (PEM)."},
+      {"/tls/client_ca", Text, "null", "File of CAs; with it clients need a certificate that one of them vouches for."},
+      {"/tls/minimum_version",
+       Choice,
+       R"("1.2")",
+       "Oldest TLS version that is spoken with clients.",
+       0,
+       0,
+       {"1.0", "1.1", "1.2", "1.3"}},
+      {"/tls/ciphers", Text, "null", "OpenSSL cipher list for clients, up to TLS 1.2."},
+      {"/tls/ciphersuites", Text, "null", "OpenSSL cipher suites for clients, for TLS 1.3."},
+      {"/tls/tolerate_truncation", Boolean, "false",
+       "Whether an encrypted data connection that ends without close_notify counts as whole."},
+      {"/tls/reload_interval", Duration, R"("10s")", "How often certificate files are looked at for a change.", 100,
        kYear},
       {"/policy/allow_active", Boolean, "true", "Whether clients may use active mode (PORT and EPRT)."},
       {"/policy/allow_fxp", Boolean, "false",
@@ -88,6 +135,7 @@ const std::vector<KeyRow>& key_rows() {
       {"/timeouts/transfer_reply", Duration, R"("60s")",
        "How long the backend may take to send its final reply after the data connection ended.", 1, kYear},
       {"/timeouts/abort", Duration, R"("5s")", "How long the backend may take to answer ABOR.", 1, kYear},
+      {"/timeouts/tls_handshake", Duration, R"("30s")", "How long a TLS handshake may take.", 1, kYear},
       {"/drain_timeout", Duration, R"("30s")", "How long transfers may go on after SIGTERM.", 0, kYear},
       {"/admin/address", EndpointOrOff, R"("127.0.0.1:9121")", "Where metrics and health are served, or \"off\"."},
       {"/log/format", Choice, R"("text")", "Text for people or JSON lines for machines.", 0, 0, {"text", "json"}},
@@ -146,6 +194,8 @@ std::string_view type_name(Kind kind) {
       return "port range";
     case Kind::DataSource:
       return "data source";
+    case Kind::Text:
+      return "text";
     case Kind::Objects:
       return "list of objects";
     case Kind::NamedObjects:
@@ -181,6 +231,8 @@ std::string allowed(const KeyRow& row) {
       return R"(LOW-HIGH with ports from 1 to 65535, as in "50000-50099")";
     case Kind::DataSource:
       return R"("exact", "any", a prefix length as "/24", or one a family as "/24,/64")";
+    case Kind::Text:
+      return "a text that isn't empty";
     case Kind::Objects:
       return "a list of objects";
     case Kind::NamedObjects:

@@ -21,6 +21,7 @@ enum class Kind : std::uint8_t {
   Advertised,
   PortRange,
   DataSource,
+  Text,         ///< Anything but nothing: a path, a name, a list of OpenSSL's.
   Objects,      ///< A list of objects, whose keys are behind "/*/".
   NamedObjects  ///< An object of objects by name, whose keys are behind "/*/".
 };

@@ -38,6 +38,12 @@ struct Flags {
   std::optional<std::string> data_source;
   std::optional<std::string> admin;
   std::optional<std::string> workers;
+  std::vector<std::string> listen_implicit;  ///< --listen-implicit: listeners with implicit TLS
+  std::optional<std::string> tls;            ///< Of the listeners that --listen gave.
+  std::optional<std::string> tls_cert;
+  std::optional<std::string> tls_key;
+  std::optional<std::string> backend_tls;
+  std::optional<std::string> backend_tls_ca;
   std::optional<std::string> log_format;
   std::optional<std::string> log_level;
   std::vector<std::string>

@@ -37,9 +37,9 @@ json advertised(const KeyRow& row) {
   return {{"anyOf", std::move(forms)}};
 }
 
-json port_range(const KeyRow& row) {
-  json value = text_of(kPortRange);
-  if (row.fallback == "null") value["type"] = json::array({"string", "null"});
+/// A key that is unset by default may be said to be unset.
+json with_null(const KeyRow& row, json value) {
+  if (row.fallback == "null") value["type"] = json::array({value["type"], "null"});
   return value;
 }
 
@@ -53,7 +53,7 @@ json value_schema(const KeyRow& row) {
     case Kind::Integer:
       return {{"type", "integer"}, {"minimum", row.low}, {"maximum", row.high}};
     case Kind::Boolean:
-      return {{"type", "boolean"}};
+      return with_null(row, {{"type", "boolean"}});
     case Kind::Duration:
       return duration();
     case Kind::Choice:
@@ -71,9 +71,11 @@ json value_schema(const KeyRow& row) {
     case Kind::Advertised:
       return advertised(row);
     case Kind::PortRange:
-      return port_range(row);
+      return with_null(row, text_of(kPortRange));
     case Kind::DataSource:
       return text_of(kDataSource);
+    case Kind::Text:
+      return with_null(row, {{"type", "string"}, {"minLength", 1}});
     case Kind::Objects:
       return list_of(json::object(), least);
     case Kind::NamedObjects:

@@ -114,6 +114,22 @@ void read_value(const Value& value, bool& into) {
   into = value.found.get<bool>();
 }
 
+void read_value(const Value& value, std::optional<bool>& into) {
+  if (value.found.is_null()) return into.reset();
+  bool flag = false;
+  if (!value.found.is_boolean()) return value.fail_type("boolean");
+  read_value(value, flag);
+  into = flag;
+}
+
+void read_value(const Value& value, std::optional<std::string>& into) {
+  if (value.found.is_null()) return into.reset();
+  const std::string* const text = value.text("text");
+  if (text == nullptr) return;
+  if (text->empty()) return value.fail_type("text");
+  into = *text;
+}
+
 void read_value(const Value& value, Milliseconds& into) {
   const auto duration = duration_of(value.found);
   if (!duration) return value.fail_type("duration");
@@ -125,12 +141,16 @@ void read_value(const Value& value, Milliseconds& into) {
 }
 
 void read_value(const Value& value, std::string& into) {
-  const std::string* const text = value.text("name");
+  const bool any = value.row.kind == Kind::Text;
+  const std::string* const text = value.text(any ? "text" : "name");
   if (text == nullptr) return;
-  if (!is_name(*text)) return value.fail_type("name");
+  if (any ? text->empty() : !is_name(*text)) return value.fail_type(any ? "text" : "name");
   into = *text;
 }
 
+void read_value(const Value& value, ClientTls& into) { read_choice(value, into); }
+void read_value(const Value& value, BackendTls& into) { read_choice(value, into); }
+void read_value(const Value& value, TlsVersion& into) { read_choice(value, into); }
 void read_value(const Value& value, DataMode& into) { read_choice(value, into); }
 void read_value(const Value& value, DataAddress& into) { read_choice(value, into); }
 void read_value(const Value& value, LogFormat& into) { read_choice(value, into); }

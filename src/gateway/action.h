@@ -36,13 +36,24 @@ struct OpenBackendData {
 struct OpenClientData {
   ftp::Endpoint to;
 };
-/// Both legs stand: relay between them.
-struct RelayData {};
+/// Both legs stand: relay between them, with TLS on these.
+struct RelayData {
+  bool client_tls = false;
+  bool backend_tls = false;
+};
 /// Close all there is of the data channel, leases and listening ports included: with FIN on both legs, or with a reset.
 struct CloseData {};
 struct ResetData {};
 /// The client's data leg gets a reset, the backend's stands still, unread, until CloseData or ResetData.
 struct HoldData {};
+
+/// Begin TLS on a control connection, behind what was sent. Answered by TlsStarted or TlsFailed; until then nothing is
+/// sent on it, and a byte that came in clear is a failure.
+struct StartTls {
+  Leg leg;
+};
+/// The client's control connection goes on in clear (CCC).
+struct EndTls {};
 
 /// Reading from a control connection stops and goes on; used for bounded queues and held replies.
 struct PauseClient {};
@@ -64,7 +75,7 @@ struct End {
 };
 
 using Action = std::variant<ConnectBackend, ToClient, ToBackend, TakeLease, ListenForBackend, OpenBackendData,
-                            OpenClientData, RelayData, CloseData, ResetData, HoldData, PauseClient, ResumeClient,
-                            PauseBackend, ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
+                            OpenClientData, RelayData, CloseData, ResetData, HoldData, StartTls, EndTls, PauseClient,
+                            ResumeClient, PauseBackend, ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
 
 }  // namespace pasvgate::gateway

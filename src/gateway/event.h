@@ -73,13 +73,22 @@ struct DataBroken {
   std::uint64_t uploaded;
 };
 
+/// Answers to StartTls.
+struct TlsStarted {
+  Leg leg;
+};
+struct TlsFailed {
+  Leg leg;
+};
+
 /// The time of the last SetTimer has passed.
 struct TimerFired {};
 /// The process is to end: finish what runs, then close.
 struct Drain {};
 
-using Event = std::variant<ClientLine, ClientClosed, BackendConnected, BackendUnreachable, BackendLine, BackendClosed,
-                           LeaseGranted, LeaseRefused, BackendPortOpened, BackendPortRefused, LeaseExpired,
-                           DataConnected, DataUnreachable, DataEnded, DataBroken, TimerFired, Drain>;
+using Event =
+    std::variant<ClientLine, ClientClosed, BackendConnected, BackendUnreachable, BackendLine, BackendClosed,
+                 LeaseGranted, LeaseRefused, BackendPortOpened, BackendPortRefused, LeaseExpired, DataConnected,
+                 DataUnreachable, DataEnded, DataBroken, TlsStarted, TlsFailed, TimerFired, Drain>;
 
 }  // namespace pasvgate::gateway

@@ -44,6 +44,8 @@ std::string_view reason_name(EndReason reason) {
       return "idle_timeout";
     case EndReason::ReplyTimeout:
       return "reply_timeout";
+    case EndReason::TlsFailed:
+      return "tls_failed";
     case EndReason::Drained:
       return "drained";
     case EndReason::Refused:

@@ -74,6 +74,7 @@ enum class EndReason : std::uint8_t {
   LoginTimeout,
   IdleTimeout,
   ReplyTimeout,
+  TlsFailed,
   Drained,
   Refused
 };

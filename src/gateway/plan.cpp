@@ -16,14 +16,6 @@ std::string wrong_family(ftp::Family right) {
 std::optional<std::string> own_answer(const ftp::Command& command) {
   using enum ftp::Verb;
   switch (command.verb) {
-    // Behind a TLS handshake with the backend the gateway would be blind.
-    case Auth:
-      return ftp::write_reply(502, "TLS isn't available here.");
-    case Pbsz:
-    case Prot:
-      return ftp::write_reply(503, "No security exchange took place.");
-    case Ccc:
-      return ftp::write_reply(533, "The control channel isn't protected.");
     // Block and compressed mode keep a data connection open from file to file, with its ends inside the data (G36).
     case Mode: {
       const std::string_view mode = command.argument;

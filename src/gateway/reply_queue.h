@@ -15,6 +15,7 @@ struct Pending {
   ftp::Verb verb = ftp::Verb::Other;
   std::string argument;      ///< Kept for transfers (the path) only.
   bool greeting = false;     ///< No command: the 220 of the connection.
+  bool security = false;     ///< The gateway's own AUTH, PBSZ or PROT.
   bool transfer = false;     ///< A transfer command, or one that got a 1xx.
   bool preliminary = false;  ///< A 1xx came.
   bool aborted = false;      ///< A transfer that the client sent ABOR for.

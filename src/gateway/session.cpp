@@ -12,11 +12,10 @@ namespace {
 constexpr config::Milliseconds kAbortGrace{1000};
 
 /// What FEAT must not promise through a gateway, and what it may.
-ftp::FeatPolicy feat_policy(const config::Policy& policy) {
-  ftp::FeatPolicy feat{
-      .removed = {"AUTH", "PBSZ", "PROT", "CCC", "LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"},
-      .added = {"EPSV"}};
+ftp::FeatPolicy feat_policy(const config::Policy& policy, const ClientSecurity& security) {
+  ftp::FeatPolicy feat{.removed = {"LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"}, .added = {"EPSV"}};
   (policy.allow_active ? feat.added : feat.removed).emplace_back("EPRT");
+  security.edit(feat);
   return feat;
 }
 
@@ -39,11 +38,19 @@ bool keeps_restart(ftp::Verb verb) {
 
 }  // namespace
 
-Session::Session(SessionOptions options) : options_(std::move(options)), feat_policy_(feat_policy(options_.policy)) {}
+Session::Session(SessionOptions options)
+    : options_(std::move(options)), security_(options_.client_tls, options_.require_private_data) {
+  feat_policy_ = feat_policy(options_.policy, security_);
+}
 
 void Session::begin(std::vector<Action>& out) {
   out_ = &out;
-  send(ConnectBackend{});
+  if (options_.client_tls == config::ClientTls::Implicit) {
+    start_tls(Leg::Client);
+    set_timer(false);
+  } else {
+    send(ConnectBackend{});
+  }
   out_ = nullptr;
 }
 
@@ -102,7 +109,7 @@ void Session::abort_transfer() {
 }
 
 void Session::run_queued() {
-  while (!ended_ && connected_ && !commands_.empty() && replies_.empty() && held_code_ == 0 &&
+  while (!ended_ && greeted_ && !handshake_ && !commands_.empty() && replies_.empty() && held_code_ == 0 &&
          data_.state() != DataChannel::State::SettingUp && data_.state() != DataChannel::State::Leasing) {
     const Queued queued = std::move(commands_.front());
     commands_.pop_front();
@@ -120,6 +127,7 @@ void Session::run(const Queued& queued) {
     return reply(ftp::write_reply(501, "A command holds no NUL and no CR."));
   }
   const ftp::Command command = ftp::Command::parse(queued.text);
+  if (secure(command)) return;
   if (const auto own = own_answer(command)) return answer(command.verb, *own);
   if (command.sets_up_data()) return set_up_data(command);
   if (command.is_transfer() && data_.state() == DataChannel::State::Expired) {
@@ -157,6 +165,7 @@ void Session::on(const ClientClosed& closed) {
 void Session::on(const BackendConnected& connected) {
   connected_ = true;
   backend_family_ = connected.family;
+  if (options_.backend_tls == config::BackendTls::Implicit) return start_tls(Leg::Backend);
   replies_.push({.greeting = true});
 }
 
@@ -185,6 +194,8 @@ void Session::on(const Drain&) { draining_ = true; }
 
 void Session::on(const TimerFired&) {
   switch (waiting_) {
+    case Wait::Handshake:
+      return on(TlsFailed{*handshake_});
     case Wait::Greeting:
       return close_with(421, "Service not available, try again later.", EndReason::GreetingTimeout);
     case Wait::Login:
@@ -240,6 +251,7 @@ void Session::end_if_over() {
 }
 
 Session::Wait Session::wait() const {
+  if (handshake_) return Wait::Handshake;
   if (!connected_) return Wait::Nothing;  // the driver bounds each attempt to connect
   if (!greeted_) return Wait::Greeting;
   if (aborting_ && !replies_.empty()) return Wait::Abort;
@@ -268,6 +280,8 @@ void Session::set_timer(bool progress) {
   switch (now) {
     case Wait::Nothing:
       return send(StopTimer{});
+    case Wait::Handshake:
+      return send(SetTimer{timeouts.tls_handshake});
     case Wait::Greeting:
       return send(SetTimer{timeouts.greeting});
     case Wait::Login:

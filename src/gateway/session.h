@@ -16,6 +16,7 @@
 #include "gateway/data_channel.h"
 #include "gateway/event.h"
 #include "gateway/reply_queue.h"
+#include "gateway/security.h"
 
 namespace pasvgate::gateway {
 
@@ -28,14 +29,18 @@ struct SessionOptions {
   config::DataAddress data_address = config::DataAddress::Control;
   std::vector<ftp::Cidr> trusted_data;
   bool allow_low_data_ports = false;
+  config::ClientTls client_tls = config::ClientTls::Off;
+  bool require_private_data = false;
+  config::BackendTls backend_tls = config::BackendTls::Off;
+  bool backend_private_data = true;  ///< PROT P, where there is TLS.
   ftp::Address client = ftp::Address::v4({192, 0, 2, 1});
   bool backend_lacks_epsv = false;  ///< Learnt by an earlier session (RememberNoEpsv).
 };
 
 /// The dialogue of one client with one backend. Pure: no socket, no clock, no log.
 ///
-/// `session.cpp` has the commands and what becomes of the session, `session_data.cpp` the data channel until both legs
-/// stand, `session_reply.cpp` the replies and a transfer's end.
+/// `session.cpp` has the commands and what becomes of the session, `session_tls.cpp` TLS, `session_data.cpp` the data
+/// channel until both legs stand, `session_reply.cpp` the replies and a transfer's end.
 ///
 /// The way of a command: ClientLine → commands_ → (one at a time) → backend, remembered in replies_. The way of a
 /// reply: BackendLine → replies_ says whose it is → client; a transfer's final reply waits for the data channel.
@@ -59,7 +64,7 @@ class Session {
     ftp::LineFault fault;
   };
   /// What the session waits for: decides the one timer.
-  enum class Wait : std::uint8_t { Nothing, Greeting, Login, Idle, Reply, Abort, Data, TransferReply };
+  enum class Wait : std::uint8_t { Nothing, Handshake, Greeting, Login, Idle, Reply, Abort, Data, TransferReply };
 
   // Events.
   void on(const ClientLine& line);
@@ -77,6 +82,8 @@ class Session {
   void on(const DataUnreachable& unreachable);
   void on(const DataEnded& end);
   void on(const DataBroken& how);
+  void on(const TlsStarted& started);
+  void on(const TlsFailed& failed);
   void on(const TimerFired&);
   void on(const Drain&);
 
@@ -95,6 +102,16 @@ class Session {
   void take_plain_reply(const ftp::ReplyLine& line);
   void note_login(const Pending& command, int code);
   void close_with(int code, std::string_view text, EndReason reason);
+
+  // TLS on the control channels.
+  void start_tls(Leg leg);
+  bool secure(const ftp::Command& command);
+  void ask_security(ftp::Verb verb, std::string_view argument);
+  void take_security_reply(const ftp::ReplyLine& line);
+  void secure_backend_data();
+  void refuse_security(std::string_view why);
+  void take_greeting(const ftp::ReplyLine& line);
+  void greet();
 
   // The data channel, from its set-up to both legs.
   void set_up_data(const ftp::Command& command);
@@ -160,6 +177,9 @@ class Session {
   std::string restart_;  ///< The argument of a REST that the backend took.
 
   ftp::Family backend_family_ = ftp::Family::V4;
+  ClientSecurity security_;
+  std::optional<Leg> handshake_;  ///< Whose TLS is being started.
+  std::string greeting_;          ///< The backend's, until its TLS is up.
   std::string user_;
   Wait waiting_ = Wait::Nothing;
   bool greeted_ = false;

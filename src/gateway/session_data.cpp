@@ -219,7 +219,8 @@ void Session::open_legs() {
   }
   if (data_.stands(Client) && data_.stands(Backend)) {
     data_.opened();
-    send(RelayData{});
+    send(RelayData{.client_tls = security_.has_private_data(),
+                   .backend_tls = options_.backend_tls != config::BackendTls::Off && options_.backend_private_data});
   }
 }
 

@@ -69,6 +69,8 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
 }
 
 void Session::take_reply(const ftp::ReplyLine& line) {
+  if (answering_->greeting) return take_greeting(line);
+  if (answering_->security) return take_security_reply(line);
   if (answering_->transfer && !line.is_preliminary()) return take_transfer_reply(line);
   take_plain_reply(line);
 }
@@ -101,14 +103,9 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
 
   const Pending answered = *answering_;
   replies_.remove(std::exchange(answering_, nullptr));
-  if (answered.greeting) {
-    greeted_ = true;
-    if (line.is_failure()) return end(EndReason::Refused);
-  } else {
-    send(Note{CommandNote{answered.verb, line.code}});
-    note_login(answered, line.code);
-    if (answered.verb == ftp::Verb::Rest && line.code == 350) restart_ = answered.argument;
-  }
+  send(Note{CommandNote{answered.verb, line.code}});
+  note_login(answered, line.code);
+  if (answered.verb == ftp::Verb::Rest && line.code == 350) restart_ = answered.argument;
   if (verb == ftp::Verb::Abor) {
     aborting_ = false;
     // It has seen the ABOR and won't end the transfer for it (G6): the end of the data connection will.

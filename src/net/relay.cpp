@@ -1,11 +1,8 @@
 #include "net/relay.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <initializer_list>
 #include <utility>
 
@@ -24,41 +21,37 @@ constexpr auto kSlowestDeliveryPoll = 100ms;
 // Without a descriptor for a pipe a transfer waits, as for a peer that doesn't read.
 constexpr auto kPipeRetry = 100ms;
 
-Relay::Side source_side(ftp::Direction direction) {
-  return direction == Download ? Relay::Side::Backend : Relay::Side::Client;
-}
-Relay::Side sink_side(ftp::Direction direction) {
-  return direction == Download ? Relay::Side::Client : Relay::Side::Backend;
-}
-
 }  // namespace
 
-Relay::Relay(Loop& loop, PipePool& pipes, Fd client, Fd backend, std::chrono::milliseconds stall, Listener& listener)
-    : loop_(loop),
-      pipes_(pipes),
-      listener_(listener),
+Relay::Relay(Loop& loop, Fd client, Fd backend, std::chrono::milliseconds stall, Listener& listener)
+    : listener_(listener),
+      loop_(loop),
       timer_(loop.uv(), [this] { on_timer(); }),
       stall_(stall),
       last_progress_(loop.now()) {
-  legs_.at(std::to_underlying(Side::Client)).socket = std::move(client);
-  legs_.at(std::to_underlying(Side::Backend)).socket = std::move(backend);
+  leg(Side::Client).socket = std::move(client);
+  leg(Side::Backend).socket = std::move(backend);
   for (const Side side : {Side::Client, Side::Backend}) {
-    Leg& leg = legs_.at(std::to_underlying(side));
-    tune_data(leg.socket);
-    leg.poll = Poll(loop.uv(), leg.socket.get(), [this, side](int events) { on_ready(side, events); });
+    tune_data(leg(side).socket);
+    leg(side).poll = Poll(loop.uv(), leg(side).socket.get(), [this, side](int events) { on_ready(side, events); });
   }
+}
+
+Relay::~Relay() = default;
+
+void Relay::start() {
   update_interest();
   start_timer();
 }
 
-Relay::~Relay() {
-  for (Flow& flow : flows_) {
-    if (flow.pipe.read && flow.in_pipe == 0) pipes_.give_back(std::move(flow.pipe));
-  }
+Relay::Side Relay::source_side(ftp::Direction direction) {
+  return direction == Download ? Side::Backend : Side::Client;
 }
+Relay::Side Relay::sink_side(ftp::Direction direction) { return direction == Download ? Side::Client : Side::Backend; }
 
-Relay::Leg& Relay::source(ftp::Direction direction) { return legs_.at(std::to_underlying(source_side(direction))); }
-Relay::Leg& Relay::sink(ftp::Direction direction) { return legs_.at(std::to_underlying(sink_side(direction))); }
+Relay::Step Relay::say_end(ftp::Direction) { return Step::Progress; }
+bool Relay::has_pending(Side) const { return false; }
+Relay::Step Relay::prepare(Side) { return Step::Progress; }
 
 std::uint64_t Relay::bytes(ftp::Direction direction) const { return flow(direction).bytes; }
 
@@ -67,14 +60,25 @@ bool Relay::is_over() const { return over_ || (flow(Download).delivered && flow(
 void Relay::on_ready(Side side, int events) {
   if (over_) return;
   if (events < 0) {
-    legs_.at(std::to_underlying(side)).poll.was_stopped();
+    leg(side).poll.was_stopped();
     const bool is_watched = events == UV_EBADF;
-    if (!is_watched || socket_error(legs_.at(std::to_underlying(side)).socket) != 0) return fail(side, false);
+    if (!is_watched || socket_error(leg(side).socket) != 0) return fail(side, false);
+  }
+  // A step of TLS may wait for either; then any news is news for both.
+  const bool any = std::exchange(leg(side).wants, 0) != 0 || events < 0;
+  if (!prepared_) {
+    prepared_ = true;
+    for (const Side each : {Side::Client, Side::Backend}) {
+      const Step step = prepare(each);
+      if (step == Step::Broken) return fail(each, false);
+      if (step == Step::Blocked) prepared_ = false;
+    }
+    return update_interest();
   }
   for (const ftp::Direction direction : {Download, Upload}) {
     if (over_) return;
-    const bool can_read = source_side(direction) == side && (events < 0 || (events & UV_READABLE) != 0);
-    const bool can_write = sink_side(direction) == side && (events < 0 || (events & UV_WRITABLE) != 0);
+    const bool can_read = source_side(direction) == side && (any || (events & UV_READABLE) != 0 || has_pending(side));
+    const bool can_write = sink_side(direction) == side && (any || (events & UV_WRITABLE) != 0);
     if (can_write) flow(direction).blocked = false;
     if (can_read || can_write) pump(direction);
   }
@@ -91,8 +95,8 @@ void Relay::pump(ftp::Direction direction) {
     step = drain(direction);
     if (step == Step::Broken) return fail(sink_side(direction), false);
     // Order matters: the pipe is drained before the FIN goes on, or a short upload would look complete.
-    if (now.source_ended && now.in_pipe == 0 && !now.sink_shut) end_sink(direction);
-    if (filled == Step::Blocked && now.in_pipe == 0) break;
+    if (now.source_ended && now.in_flight == 0 && !now.sink_shut) end_sink(direction);
+    if (filled == Step::Blocked && now.in_flight == 0) break;
   }
   if (now.bytes != before) {
     last_progress_ = loop_.now();
@@ -101,67 +105,19 @@ void Relay::pump(ftp::Direction direction) {
   if (!over_ && now.sink_shut) check_delivery(direction);
 }
 
-Relay::Step Relay::fill(ftp::Direction direction) {
-  Flow& now = flow(direction);
-  if (now.source_ended || now.blocked || now.starved) return Step::Blocked;
-  if (!now.pipe.read) {
-    auto pipe = pipes_.take();
-    if (!pipe) {
-      now.starved = true;
-      start_timer();
-      return Step::Blocked;
-    }
-    now.pipe = std::move(*pipe);
-  }
-  if (now.in_pipe >= now.pipe.capacity) return Step::Blocked;
-  const auto count = ::splice(source(direction).socket.get(), nullptr, now.pipe.write.get(), nullptr,
-                              now.pipe.capacity - now.in_pipe, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-  if (count > 0) {
-    now.in_pipe += static_cast<std::size_t>(count);
-    return Step::Progress;
-  }
-  if (count < 0 && errno != EAGAIN && errno != EINTR) return Step::Broken;
-  // A full pipe says nothing about the source: it is asked again when the pipe is empty.
-  if (now.in_pipe > 0) return count == 0 ? Step::Progress : Step::Blocked;
-  return probe(direction);
-}
-
-/// splice takes neither an urgent byte nor anything behind it: it says EAGAIN, and at the end 0 with bytes unread. So
-/// what it says of an empty pipe's source is believed only when recv says the same.
-Relay::Step Relay::probe(ftp::Direction direction) {
-  Flow& now = flow(direction);
-  std::array<char, 4096> bytes;  // NOLINT(*-member-init): read before use
-  const auto count = ::recv(source(direction).socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-  if (count == 0) {
-    now.source_ended = true;
-    return Step::Progress;
-  }
-  if (count < 0) return errno == EAGAIN || errno == EINTR ? Step::Blocked : Step::Broken;
-  // The pipe is empty, so it takes them all.
-  if (::write(now.pipe.write.get(), bytes.data(), static_cast<std::size_t>(count)) != count) return Step::Broken;
-  now.in_pipe += static_cast<std::size_t>(count);
-  return Step::Progress;
-}
-
-Relay::Step Relay::drain(ftp::Direction direction) {
-  Flow& now = flow(direction);
-  while (now.in_pipe > 0) {
-    const auto count = ::splice(now.pipe.read.get(), nullptr, sink(direction).socket.get(), nullptr, now.in_pipe,
-                                SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-    if (count > 0) {
-      now.in_pipe -= static_cast<std::size_t>(count);
-      now.bytes += static_cast<std::uint64_t>(count);
-      continue;
-    }
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno != EAGAIN) return Step::Broken;
-    now.blocked = true;
-    return Step::Blocked;
-  }
-  return Step::Progress;
-}
-
 void Relay::end_sink(ftp::Direction direction) {
+  if (sink(direction).gone) {
+    Flow& now = flow(direction);
+    if (std::exchange(now.delivered, true)) return;
+    now.sink_shut = true;
+    return listener_.on_delivered(direction, now.bytes);
+  }
+  const Step said = say_end(direction);
+  if (said == Step::Broken) return fail(sink_side(direction), false);
+  if (said == Step::Blocked) {
+    flow(direction).blocked = true;
+    return;
+  }
   ::shutdown(sink(direction).socket.get(), SHUT_WR);
   flow(direction).sink_shut = true;
   last_progress_ = loop_.now();
@@ -187,28 +143,33 @@ void Relay::check_delivery(ftp::Direction direction) {
 void Relay::update_interest() {
   if (over_) return;
   for (const Side side : {Side::Client, Side::Backend}) {
-    Leg& leg = legs_.at(std::to_underlying(side));
+    Leg& here = leg(side);
+    if (!prepared_) {
+      here.poll.want(here.wants != 0 ? here.wants : UV_PRIORITIZED);
+      continue;
+    }
     const ftp::Direction outbound = side == Side::Client ? Download : Upload;
     const ftp::Direction inbound = side == Side::Client ? Upload : Download;
-    if (flow(inbound).source_ended && flow(outbound).sink_shut) {
-      leg.poll.want(0);  // Nothing can come; the poll would report HUP for ever.
+    if (flow(inbound).source_ended && (flow(outbound).sink_shut || here.gone)) {
+      here.poll.want(0);  // Nothing can come; the poll would report HUP for ever.
       continue;
     }
     const bool waits = flow(inbound).blocked || flow(inbound).starved;
     if (waits && flow(outbound).sink_shut) {
-      leg.poll.want(0);  // The same, while nothing can be taken: what ends that wait goes on with us.
+      here.poll.want(0);  // The same, while nothing can be taken: what ends that wait goes on with us.
       continue;
     }
-    int events = 0;
+    int events = here.wants;
     if (!flow(inbound).source_ended && !waits) events |= UV_READABLE;
-    if (flow(outbound).blocked) events |= UV_WRITABLE;
+    // What TLS has read already is reported by no socket: being writable is true at once.
+    if (flow(outbound).blocked || ((events & UV_READABLE) != 0 && has_pending(side))) events |= UV_WRITABLE;
     // Without any interest a reset would go unseen until the next write.
-    leg.poll.want(events != 0 ? events : UV_PRIORITIZED);
+    here.poll.want(events != 0 ? events : UV_PRIORITIZED);
   }
 }
 
 void Relay::start_timer(std::chrono::milliseconds quiet) {
-  auto delay = stall_ - quiet;
+  auto delay = std::max(stall() - quiet, 1ms);
   if (delivery_poll_ > 0ms) delay = std::min(delay, delivery_poll_);
   if (flow(Download).starved || flow(Upload).starved) delay = std::min(delay, kPipeRetry);
   timer_.start(delay);
@@ -230,17 +191,28 @@ void Relay::on_timer() {
   if (is_over()) return;
   update_interest();
   const std::chrono::milliseconds quiet(loop_.now() - last_progress_);
-  if (quiet >= stall_) {
-    const Side waiting_for = flow(Download).blocked ? Side::Client : Side::Backend;
-    return fail(waiting_for, true);
+  if (quiet >= stall()) {
+    return fail(late(), true);
   }
   start_timer(quiet);
 }
 
 void Relay::fail(Side side, bool stalled) {
   if (over_) return;
+  if (!stalled && forgive(side)) return update_interest();
   reset();
   listener_.on_broken(side, stalled);
+}
+
+/// A side that has ended in order and was sent nothing hasn't lost anything yet. (Our close_notify meets the closed
+/// socket of a client that has uploaded, and comes back as a reset, while its upload is still on its way.)
+bool Relay::forgive(Side side) {
+  const Flow& from = flow(side == Side::Client ? Upload : Download);
+  const Flow& to = flow(side == Side::Client ? Download : Upload);
+  if (!prepared_ || !from.source_ended || to.bytes > 0 || to.in_flight > 0) return false;
+  leg(side).gone = true;
+  if (to.source_ended) end_sink(side == Side::Client ? Download : Upload);
+  return true;
 }
 
 void Relay::reset() {

@@ -3,18 +3,20 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 #include "ftp/command.h"
 #include "net/handle.h"
-#include "net/pipe_pool.h"
 #include "net/socket.h"
+#include "net/tls.h"
 
 namespace pasvgate::net {
 
-/// Moves the bytes of one data channel between its two legs, both ways, with splice(2). FIN becomes FIN after all
-/// bytes, a reset becomes a reset; a full side stops the reading of the other. One owner, one loop.
+/// Moves the bytes of one data channel between its two legs, both ways. FIN becomes FIN after all bytes, a reset
+/// becomes a reset; a full side stops the reading of the other. One owner, one loop.
 ///
-/// The way of a byte: source socket → pipe of its direction → other socket. Nothing else holds bytes.
+/// Here is what all relays have in common: whose turn it is, the ends, the timers. How bytes get from one socket to the
+/// other is `fill` and `drain` of SpliceRelay and TlsRelay.
 class Relay {
  public:
   enum class Side : std::uint8_t { Client, Backend };
@@ -23,15 +25,17 @@ class Relay {
     virtual void on_moved(ftp::Direction direction, std::uint64_t bytes) = 0;
     /// The source's end was read, and the other side has acknowledged every byte and the FIN.
     virtual void on_delivered(ftp::Direction direction, std::uint64_t bytes) = 0;
-    /// `side` broke or, with `stalled`, nothing moved for the stall time. Both sockets have been reset.
+    /// A leg's TLS handshake is done.
+    virtual void on_secured(Side side, const Tls& tls) = 0;
+    /// `side` broke or, with `stalled`, nothing moved for the stall time. Both sockets have been reset; `error` says
+    /// more where there is more to say.
     virtual void on_broken(Side side, bool stalled) = 0;
 
    protected:
     ~Listener() = default;
   };
 
-  Relay(Loop& loop, PipePool& pipes, Fd client, Fd backend, std::chrono::milliseconds stall, Listener& listener);
-  ~Relay();
+  virtual ~Relay();
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
 
@@ -45,15 +49,17 @@ class Relay {
   [[nodiscard]] std::uint64_t bytes(ftp::Direction direction) const;
   /// Both directions are delivered, or the relay is broken.
   [[nodiscard]] bool is_over() const;
+  [[nodiscard]] const std::string& error() const { return error_; }
 
- private:
+ protected:
   struct Leg {
     Fd socket;
     Poll poll;
+    bool gone = false;  ///< It ended in order, then broke, and has lost nothing by it.
+    int wants = 0;      ///< UV_ bits that a step waits for beside those that follow from the flows.
   };
   struct Flow {
-    Pipe pipe;
-    std::size_t in_pipe = 0;
+    std::size_t in_flight = 0;  ///< Read and not written yet.
     std::uint64_t bytes = 0;
     bool source_ended = false;
     bool sink_shut = false;
@@ -63,33 +69,62 @@ class Relay {
   };
   enum class Step : std::uint8_t { Progress, Blocked, Broken };
 
-  Leg& source(ftp::Direction direction);
-  Leg& sink(ftp::Direction direction);
+  Relay(Loop& loop, Fd client, Fd backend, std::chrono::milliseconds stall, Listener& listener);
+  /// By the subclass's constructor, at its end.
+  void start();
+
+  /// Reads from the source into what the flow keeps. Sets `source_ended` at its end.
+  virtual Step fill(ftp::Direction direction) = 0;
+  /// Writes what the flow keeps to the sink: all, or Blocked with `blocked` set.
+  virtual Step drain(ftp::Direction direction) = 0;
+  /// Says to the sink that the end has come, before the FIN. Blocked: again when it is writable.
+  virtual Step say_end(ftp::Direction direction);
+  /// Bytes that the side's socket won't report are there to be read.
+  [[nodiscard]] virtual bool has_pending(Side side) const;
+  /// What has to come before the first byte; Progress when it is done.
+  virtual Step prepare(Side side);
+  /// Nothing moves until `prepare` has said Progress of both sides. By the subclass's constructor.
+  void must_prepare() { prepared_ = false; }
+  [[nodiscard]] virtual std::chrono::milliseconds stall() const { return stall_; }
+  /// Whom a stalled relay waits for.
+  [[nodiscard]] virtual Side late() const {
+    return flow(ftp::Direction::Download).blocked ? Side::Client : Side::Backend;
+  }
+
+  Leg& leg(Side side) { return legs_.at(static_cast<std::size_t>(side)); }
+  [[nodiscard]] const Leg& leg(Side side) const { return legs_.at(static_cast<std::size_t>(side)); }
+  static Side source_side(ftp::Direction direction);
+  static Side sink_side(ftp::Direction direction);
+  Leg& source(ftp::Direction direction) { return leg(source_side(direction)); }
+  Leg& sink(ftp::Direction direction) { return leg(sink_side(direction)); }
   Flow& flow(ftp::Direction direction) { return flows_.at(static_cast<std::size_t>(direction)); }
   [[nodiscard]] const Flow& flow(ftp::Direction direction) const {
     return flows_.at(static_cast<std::size_t>(direction));
   }
+  void start_timer(std::chrono::milliseconds quiet = {});
+  void progressed() { last_progress_ = loop_.now(); }
+
+  Listener& listener_;
+  std::string error_;
+
+ private:
   void on_ready(Side side, int events);
   void pump(ftp::Direction direction);
-  Step fill(ftp::Direction direction);
-  Step probe(ftp::Direction direction);
-  Step drain(ftp::Direction direction);
   void end_sink(ftp::Direction direction);
   void check_delivery(ftp::Direction direction);
   void update_interest();
   void on_timer();
-  void start_timer(std::chrono::milliseconds quiet = {});
   void fail(Side side, bool stalled);
+  bool forgive(Side side);
 
   Loop& loop_;
-  PipePool& pipes_;
-  Listener& listener_;
   std::array<Leg, 2> legs_;    ///< By Side.
   std::array<Flow, 2> flows_;  ///< By Direction.
   Timer timer_;
   std::chrono::milliseconds stall_;
   std::uint64_t last_progress_;
   std::chrono::milliseconds delivery_poll_{0};  ///< 0: nothing to poll for.
+  bool prepared_ = true;
   bool over_ = false;
 };
 

@@ -1,6 +1,7 @@
 #include "net/stream.h"
 
 #include <cerrno>
+#include <utility>
 
 namespace pasvgate::net {
 
@@ -19,23 +20,62 @@ void Stream::queue_urgent(std::string_view bytes) {
 }
 
 void Stream::flush() {
-  while (!queue_.empty() && !closed_) {
-    // Up to the urgent byte and no further, so that the kernel's urgent mark stands on just that byte.
-    const bool urgent = urgent_at_ != std::string::npos;
-    const std::size_t size = urgent ? urgent_at_ + 1 : queue_.size();
-    const auto sent = ::send(socket_.get(), queue_.data(), size, MSG_NOSIGNAL | (urgent ? MSG_OOB : 0));
-    if (sent < 0) {
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN) return fail();
-      break;
-    }
-    const auto count = static_cast<std::size_t>(sent);
+  while (!queue_.empty() && !closed_ && secured_ != Secured::Handshake) {
+    const auto [step, count] = send_some();
+    if (step == Tls::Step::Failed) return fail();
+    if (step != Tls::Step::Done) break;
     queue_.erase(0, count);
-    if (urgent) urgent_at_ = count == size ? std::string::npos : urgent_at_ - count;
   }
   // An idle session keeps no buffer.
   if (queue_.empty()) std::string().swap(queue_);
+  if (queue_.empty() && next_tls_ && !closed_) {
+    tls_ = std::move(next_tls_);
+    secured_ = Secured::Handshake;
+    return continue_handshake();
+  }
   update_interest();
+}
+
+Tls::Moved Stream::send_some() {
+  if (tls_ && secured_ == Secured::Yes) {
+    const auto moved = tls_->write(queue_);
+    wants_write_ = moved.step == Tls::Step::WantWrite;
+    if (moved.step == Tls::Step::Failed) tls_error_ = tls_->error();
+    return moved;
+  }
+  // Up to the urgent byte and no further, so that the kernel's urgent mark stands on just that byte.
+  const bool urgent = urgent_at_ != std::string::npos;
+  const std::size_t size = urgent ? urgent_at_ + 1 : queue_.size();
+  const auto sent = ::send(socket_.get(), queue_.data(), size, MSG_NOSIGNAL | (urgent ? MSG_OOB : 0));
+  if (sent < 0) return {errno == EAGAIN || errno == EINTR ? Tls::Step::WantWrite : Tls::Step::Failed};
+  const auto count = static_cast<std::size_t>(sent);
+  if (urgent) urgent_at_ = count == size ? std::string::npos : urgent_at_ - count;
+  return {Tls::Step::Done, count};
+}
+
+void Stream::start_tls(std::unique_ptr<Tls> tls) {
+  next_tls_ = std::move(tls);
+  flush();
+}
+
+void Stream::continue_handshake() {
+  const auto step = tls_->handshake();
+  wants_write_ = step == Tls::Step::WantWrite;
+  if (step == Tls::Step::WantRead || step == Tls::Step::WantWrite) return update_interest();
+  if (step != Tls::Step::Done) {
+    tls_error_ = tls_->error();
+    return fail();
+  }
+  secured_ = Secured::Yes;
+  update_interest();
+  listener_.on_secured(*this);
+}
+
+void Stream::end_tls() {
+  if (!tls_) return;
+  flush();
+  tls_->close();
+  secured_ = Secured::Ending;
 }
 
 void Stream::read(bool wanted) {
@@ -43,10 +83,15 @@ void Stream::read(bool wanted) {
   update_interest();
 }
 
-void Stream::shutdown() { ::shutdown(socket_.get(), SHUT_WR); }
+void Stream::shutdown() {
+  if (tls_ && secured_ == Secured::Yes) tls_->close();
+  ::shutdown(socket_.get(), SHUT_WR);
+}
 
 void Stream::close() {
   poll_.close();
+  next_tls_.reset();
+  tls_.reset();
   socket_.close();
   closed_ = true;
   at_end_ = true;
@@ -55,8 +100,11 @@ void Stream::close() {
 
 void Stream::update_interest() {
   if (!poll_) return;
+  if (secured_ == Secured::Handshake) return poll_.want(closed_ ? 0 : wants_write_ ? UV_WRITABLE : UV_READABLE);
   const bool wants_read = reading_ && !at_end_ && !closed_;
-  const bool wants_write = !queue_.empty() && !closed_;
+  // What TLS has read already is reported by no socket: being writable is true at once.
+  const bool has_pending = wants_read && tls_ && tls_->has_pending();
+  const bool wants_write = (!queue_.empty() || has_pending) && !closed_;
   poll_.want((wants_read ? UV_READABLE : 0) | (wants_write ? UV_WRITABLE : 0));
 }
 
@@ -67,6 +115,7 @@ void Stream::on_ready(int events) {
     // An error of the socket: the next read or write says which.
     events = UV_READABLE;
   }
+  if (secured_ == Secured::Handshake) return continue_handshake();
   if ((events & UV_WRITABLE) != 0) {
     const bool had_queue = !queue_.empty();
     flush();
@@ -76,20 +125,43 @@ void Stream::on_ready(int events) {
       return;  // the listener may have destroyed us; what is readable is reported again
     }
   }
-  if ((events & UV_READABLE) != 0 && !at_end_) receive();
+  const bool is_readable = (events & UV_READABLE) != 0 || (reading_ && tls_ && tls_->has_pending());
+  if (is_readable && !at_end_) receive();
+}
+
+Tls::Moved Stream::receive_some() {
+  if (tls_) {
+    const auto moved = tls_->read(buffer_);
+    // A step that has to write first goes on with the next bytes of ours.
+    if (moved.step != Tls::Step::Closed || secured_ != Secured::Ending) return moved;
+    tls_.reset();
+    secured_ = Secured::No;
+  }
+  const auto count = ::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
+  if (count > 0) return {Tls::Step::Done, static_cast<std::size_t>(count)};
+  if (count == 0) return {Tls::Step::Closed};
+  return {errno == EAGAIN || errno == EINTR ? Tls::Step::WantRead : Tls::Step::Failed};
 }
 
 void Stream::receive() {
-  const auto count = ::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
-  if (count > 0) {
-    update_interest();
-    return listener_.on_bytes(*this, {buffer_.data(), static_cast<std::size_t>(count)});
+  const auto [step, count] = receive_some();
+  switch (step) {
+    case Tls::Step::Done:
+      update_interest();
+      return listener_.on_bytes(*this, {buffer_.data(), count});
+    case Tls::Step::WantRead:
+    case Tls::Step::WantWrite:
+      return update_interest();
+    case Tls::Step::Failed:
+      if (tls_) tls_error_ = tls_->error();
+      return fail();
+    // Many clients end their control channel without close_notify; nothing hangs on it.
+    case Tls::Step::Closed:
+    case Tls::Step::Truncated:
+      at_end_ = true;
+      update_interest();
+      return listener_.on_closed(*this, Closed::Orderly);
   }
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return update_interest();
-  if (count < 0) return fail();
-  at_end_ = true;
-  update_interest();
-  listener_.on_closed(*this, Closed::Orderly);
 }
 
 void Stream::fail() {

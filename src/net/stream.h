@@ -1,12 +1,15 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "net/handle.h"
 #include "net/socket.h"
+#include "net/tls.h"
 
 namespace pasvgate::net {
 
@@ -20,6 +23,8 @@ class Stream {
     virtual void on_bytes(Stream& stream, std::string_view bytes) = 0;
     virtual void on_closed(Stream& stream, Closed how) = 0;  ///< At most once; nothing is read after it.
     virtual void on_written(Stream& stream) = 0;             ///< The queue has become empty.
+    /// TLS is up. A handshake that fails is `on_closed`; `tls_error` says why.
+    virtual void on_secured(Stream& stream) = 0;
 
    protected:
     ~Listener() = default;
@@ -37,6 +42,14 @@ class Stream {
   void flush();
   [[nodiscard]] std::size_t queued() const { return queue_.size(); }
 
+  /// Behind what is queued: begins the handshake.
+  void start_tls(std::unique_ptr<Tls> tls);
+  /// Sends close_notify; what the peer sends behind its own is in clear again (CCC, RFC 4217 §5).
+  void end_tls();
+  /// Nothing before and behind TLS.
+  [[nodiscard]] const Tls* tls() const { return tls_.get(); }
+  [[nodiscard]] const std::string& tls_error() const { return tls_error_; }
+
   void read(bool wanted);
   /// Sends FIN behind what is queued (call with an empty queue).
   void shutdown();
@@ -48,7 +61,13 @@ class Stream {
   void close();
 
  private:
+  enum class Secured : std::uint8_t { No, Handshake, Yes, Ending };
+
   void on_ready(int events);
+  void continue_handshake();
+  /// Sends from the front of the queue: the count, or nothing and `blocked` or a failure.
+  Tls::Moved send_some();
+  Tls::Moved receive_some();
   void receive();
   void fail();
   void update_interest();
@@ -59,6 +78,11 @@ class Stream {
   Listener& listener_;
   std::string queue_;
   std::size_t urgent_at_ = std::string::npos;  ///< Offset in `queue_` of the byte to be sent as urgent.
+  std::unique_ptr<Tls> next_tls_;              ///< To start when the queue is empty.
+  std::unique_ptr<Tls> tls_;
+  Secured secured_ = Secured::No;
+  bool wants_write_ = false;  ///< Of TLS: its last step can go on when the socket is writable.
+  std::string tls_error_;
   bool reading_ = true;
   bool closed_ = false;
   bool at_end_ = false;

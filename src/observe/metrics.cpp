@@ -175,6 +175,14 @@ struct Metrics::State {
           "exhausted and client_limit were never taken."),
       "result", kLeaseEvents};
 
+  prometheus::Family<Counter>& tls_handshakes =
+      counters(registry, "tls_handshakes_total",
+               "TLS handshakes of control and data connections, by leg, version, result and whether a session was "
+               "resumed.");
+  prometheus::Family<Gauge>& certificate_expiry =
+      gauges(registry, "tls_certificate_expiry_timestamp_seconds",
+             "When the certificate in this file expires, in seconds since 1970.");
+
   BackendGauges backend_up{
       gauges(registry, "backend_up", "Whether the last connection to the backend was made (1) or failed (0).")};
   BackendGauges backend_sessions{
@@ -243,6 +251,19 @@ void Metrics::note(const gateway::Note& note) {
 
 void Metrics::data_connection(gateway::Leg leg, gateway::Mode mode, DataResult result) {
   state_->data_connections[std::to_underlying(leg)][std::to_underlying(mode)][result].Increment();
+}
+
+void Metrics::tls_handshake(gateway::Leg leg, std::string_view version, bool resumed) {
+  state_->tls_handshakes
+      .Add({{"leg", std::string(gateway::leg_name(leg))},
+            {"version", std::string(version)},
+            {"result", version.empty() ? "failed" : "ok"},
+            {"resumed", resumed ? "true" : "false"}})
+      .Increment();
+}
+
+void Metrics::certificate_expiry(std::string_view file, std::int64_t when) {
+  state_->certificate_expiry.Add({{"certificate", std::string(file)}}).Set(static_cast<double>(when));
 }
 
 void Metrics::data_rejected(Rejected reason) { state_->data_rejected[reason].Increment(); }

@@ -40,6 +40,10 @@ class Metrics {
   void backend_sessions(std::string_view backend, int change);
   void backend_connected(std::chrono::nanoseconds duration);
 
+  /// `version` is OpenSSL's name of it ("TLSv1.3"), empty for a handshake that failed.
+  void tls_handshake(gateway::Leg leg, std::string_view version, bool resumed);
+  void certificate_expiry(std::string_view file, std::int64_t when);
+
   enum class Limit : std::uint8_t { Sessions, Descriptors };
   void limit_hit(Limit limit);
   void config_reload(bool ok, std::chrono::system_clock::time_point now);

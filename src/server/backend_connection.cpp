@@ -42,7 +42,7 @@ void BackendConnection::try_address() {
       return next();
     }
     OnDone on_done = std::move(on_done_);
-    on_done(std::move(socket));
+    on_done(Connected{std::move(*socket), backend_.servers[next_server_ - 1].host});
   });
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "config/config.h"
@@ -16,7 +17,11 @@ namespace pasvgate::server {
 /// resolver's.
 class BackendConnection {
  public:
-  using OnDone = std::move_only_function<void(net::Result<net::Fd>)>;
+  struct Connected {
+    net::Fd socket;
+    std::string host;  ///< As the configuration names the server.
+  };
+  using OnDone = std::move_only_function<void(net::Result<Connected>)>;
   /// `on_done` never runs before the constructor has returned. `backend` has a server and outlives the connection.
   BackendConnection(net::Loop& loop, const config::Backend& backend, std::chrono::milliseconds timeout, OnDone on_done);
 
@@ -28,7 +33,7 @@ class BackendConnection {
   const config::Backend& backend_;
   std::chrono::milliseconds timeout_;
   OnDone on_done_;
-  std::size_t next_server_ = 0;
+  std::size_t next_server_ = 0;            ///< Behind the one that is tried.
   std::vector<ftp::Endpoint> candidates_;  ///< Last first.
   net::Error last_error_;
   std::unique_ptr<net::Lookup> lookup_;

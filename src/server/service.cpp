@@ -41,6 +41,7 @@ Service::Service(config::Config config, Reader reader)
       mailbox_(loop_, [this](WorkerEmpty) { worker_empty(); }),
       drain_timer_(loop_.uv(), [this] { stop(); }),
       resolve_timer_(loop_.uv(), [this] { resolve_advertised(); }),
+      tls_timer_(loop_.uv(), [this] { look_at_certificates(); }),
       notify_(loop_) {}
 
 Service::~Service() = default;
@@ -56,14 +57,18 @@ std::expected<void, std::vector<std::string>> Service::start() {
   const unsigned workers = config_->workers == 0 ? available_cores() : config_->workers;
   auto opened = open_listeners(config_->listeners, workers);
   auto ports = PortSockets::reserve(config_->passive_ports.listen, pool_addresses(*config_));
+  tls_fingerprint_ = tls_fingerprint(*config_);
+  auto tls = make_tls(*config_);
   std::vector<std::string> errors;
   if (!opened) errors = opened.error();
+  if (!tls) errors.insert(errors.end(), tls.error().begin(), tls.error().end());
   if (!ports) {
     for (const auto& error : ports.error()) errors.push_back("/passive_ports/listen: " + error.text());
   }
   if (!errors.empty()) return std::unexpected(std::move(errors));
 
   shared_ = std::make_unique<Shared>(*config_, std::move(*ports), workers, seed());
+  use_tls(std::move(*tls));
   shared_->metrics.ports_size(config_->passive_ports.listen.size());
   if (const auto& address = config_->admin.address) {
     auto admin = observe::Admin::start(*address, shared_->metrics, ready_);
@@ -82,6 +87,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
   send_config(std::move(*opened));
   for (auto& worker : shared_->workers) worker->start();
   resolve_timer_.start(config_->advertise.resolve_interval);
+  tls_timer_.start(config_->tls.reload_interval);
   shared_->metrics.config_reload(true, std::chrono::system_clock::now());
   ready_ = true;
   notify_.ready();
@@ -141,7 +147,7 @@ void Service::send_config(std::vector<Opened> opened) {
   }
   config_ = next;
   for (std::size_t index = 0; index < shared_->workers.size(); ++index) {
-    NewConfig message{config_, {}};
+    NewConfig message{config_, tls_, {}};
     for (auto& one : opened) message.added.push_back({one.listener, std::move(one.sockets[index])});
     shared_->workers[index]->post(std::move(message));
   }
@@ -180,7 +186,12 @@ void Service::reload() {
   }
   auto opened = open_listeners(added, shared_->workers.size());
   if (!opened) return refuse(opened.error());
+  const auto fingerprint = tls_fingerprint(*next);
+  auto tls = make_tls(*next);
+  if (!tls) return refuse(tls.error());
 
+  tls_fingerprint_ = fingerprint;
+  use_tls(std::move(*tls));
   config_ = std::make_shared<const config::Config>(std::move(*next));
   observe::open_log(config_->log);
   shared_->without_epsv.with([](auto& backends) { backends.clear(); });
@@ -229,8 +240,33 @@ void Service::stop() {
   signals_.clear();
   drain_timer_.close();
   resolve_timer_.close();
+  tls_timer_.close();
   lookups_.clear();
   notify_.close();
+}
+
+void Service::use_tls(std::shared_ptr<const TlsContexts> tls) {
+  tls_ = std::move(tls);
+  if (!tls_->listeners) return;
+  for (const auto& [name, when] : tls_->listeners->expiries()) shared_->metrics.certificate_expiry(name, when);
+}
+
+/// A Kubernetes secret changes by a symlink, a renewal by a rename: the files are looked at, not watched.
+void Service::look_at_certificates() {
+  tls_timer_.start(config_->tls.reload_interval);
+  auto fingerprint = tls_fingerprint(*config_);
+  if (fingerprint == tls_fingerprint_) return;
+  tls_fingerprint_ = std::move(fingerprint);
+  auto tls = make_tls(*config_);
+  if (!tls) {
+    for (const auto& error : tls.error()) {
+      observe::log(LogLevel::Error, "changed certificates refused, the old ones stay", {{"error", error}});
+    }
+    return;
+  }
+  use_tls(std::move(*tls));
+  send_config({});
+  observe::log(LogLevel::Info, "certificates reloaded");
 }
 
 std::vector<std::string> Service::advertised_names() const {

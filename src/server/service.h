@@ -51,15 +51,20 @@ class Service {
   void worker_empty();
   [[nodiscard]] std::vector<std::string> advertised_names() const;
   void resolve_advertised();
+  void look_at_certificates();
+  void use_tls(std::shared_ptr<const TlsContexts> tls);
   void name_resolved(const std::string& name, const net::Resolved& found);
 
   std::shared_ptr<const config::Config> config_;
   Reader reader_;
+  std::shared_ptr<const TlsContexts> tls_;
+  std::vector<std::uint64_t> tls_fingerprint_;
   net::Loop loop_;
   net::Mailbox<WorkerEmpty> mailbox_;
   std::vector<net::Signal> signals_;
   net::Timer drain_timer_;
   net::Timer resolve_timer_;
+  net::Timer tls_timer_;
   std::vector<std::unique_ptr<net::Lookup>> lookups_;
   Notify notify_;
   std::unique_ptr<Shared> shared_;

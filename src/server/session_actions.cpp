@@ -9,15 +9,15 @@ namespace pasvgate::server {
 void SessionDriver::execute(const gateway::ConnectBackend&) {
   connecting_ = std::make_unique<BackendConnection>(
       worker_.loop(), backend_settings_, config_->timeouts.backend_connect,
-      [this](net::Result<net::Fd> socket) { backend_connected(std::move(socket)); });
+      [this](net::Result<BackendConnection::Connected> connected) { backend_connected(std::move(connected)); });
 }
 
 void SessionDriver::execute(const gateway::ToClient& action) { client_.stream->queue(action.text); }
 
 void SessionDriver::execute(const gateway::ToBackend& action) {
   if (!backend_.stream) return;
-  // RFC 959 §4.1.3 and RFC 854: IP, then Synch, whose data mark follows the urgent byte.
-  if (action.synch) {
+  // RFC 959 §4.1.3 and RFC 854: IP, then Synch, whose data mark follows the urgent byte. TLS has no urgent byte.
+  if (action.synch && backend_.stream->tls() == nullptr) {
     backend_.stream->queue_urgent("\xff\xf4\xff");
     backend_.stream->queue("\xf2");
   }

@@ -2,11 +2,20 @@
 
 #include "gateway/advertise.h"
 #include "net/acceptor.h"
+#include "net/splice_relay.h"
+#include "net/tls_relay.h"
 #include "server/session_driver.h"
 #include "server/worker.h"
 
 // The session's data channel: leases, both legs, the relay. Events and actions.
 namespace pasvgate::server {
+namespace {
+
+gateway::Leg leg_of(net::Relay::Side side) {
+  return side == net::Relay::Side::Client ? gateway::Leg::Client : gateway::Leg::Backend;
+}
+
+}  // namespace
 
 void SessionDriver::execute(const gateway::TakeLease&) {
   wants_lease_ = true;
@@ -91,11 +100,27 @@ void SessionDriver::leg_connected(gateway::Leg leg, net::Fd socket) {
   handle(gateway::DataConnected{leg});
 }
 
-void SessionDriver::execute(const gateway::RelayData&) {
+void SessionDriver::execute(const gateway::RelayData& action) {
   relay_started_ = uv_hrtime();
-  relay_ = std::make_unique<net::Relay>(
-      worker_.loop(), worker_.pipes(), std::move(data_leg(gateway::Leg::Client).socket),
-      std::move(data_leg(gateway::Leg::Backend).socket), config_->timeouts.data_stall, *this);
+  relay_ = make_relay(action);
+}
+
+std::unique_ptr<net::Relay> SessionDriver::make_relay(const gateway::RelayData& action) {
+  net::Fd& client = data_leg(gateway::Leg::Client).socket;
+  net::Fd& backend = data_leg(gateway::Leg::Backend).socket;
+  const auto& timeouts = config_->timeouts;
+  if (!action.client_tls && !action.backend_tls) {
+    return std::make_unique<net::SpliceRelay>(worker_.loop(), worker_.pipes(), std::move(client), std::move(backend),
+                                              timeouts.data_stall, *this);
+  }
+  net::TlsRelay::Secured for_client{.must_be_bound = listener_.requires_session_reuse(),
+                                    .tolerates_truncation = config_->tls.tolerate_truncation};
+  net::TlsRelay::Secured for_backend{.tolerates_truncation = config_->tls.tolerate_truncation};
+  if (action.client_tls) for_client.tls = make_tls(gateway::Leg::Client, client, net::Tls::Channel::Data);
+  if (action.backend_tls) for_backend.tls = make_tls(gateway::Leg::Backend, backend, net::Tls::Channel::Data);
+  return std::make_unique<net::TlsRelay>(
+      worker_.loop(), std::move(client), std::move(for_client), std::move(backend), std::move(for_backend),
+      net::TlsRelay::Times{.handshake = timeouts.tls_handshake, .stall = timeouts.data_stall}, *this);
 }
 
 void SessionDriver::execute(const gateway::CloseData&) { release_data(false); }
@@ -188,9 +213,17 @@ void SessionDriver::on_delivered(ftp::Direction direction, std::uint64_t bytes) 
   handle(gateway::DataEnded{direction, bytes});
 }
 
+void SessionDriver::on_secured(net::Relay::Side side, const net::Tls& tls) {
+  worker_.shared().metrics.tls_handshake(leg_of(side), tls.version(), tls.is_resumed());
+}
+
 void SessionDriver::on_broken(net::Relay::Side side, bool stalled) {
   const Turn turn(*this);
-  const auto leg = side == net::Relay::Side::Client ? gateway::Leg::Client : gateway::Leg::Backend;
+  const auto leg = leg_of(side);
+  if (!relay_->error().empty()) {
+    observe::log(config::LogLevel::Warn, "data connection broken",
+                 {{"session", log_.id()}, {"leg", std::string(leg_name(leg))}, {"error", relay_->error()}});
+  }
   worker_.shared().metrics.data_connection(leg, data_leg(leg).mode, observe::Metrics::DataResult::Failed);
   handle(gateway::DataBroken{leg, stalled, relay_->bytes(ftp::Direction::Download),
                              relay_->bytes(ftp::Direction::Upload)});

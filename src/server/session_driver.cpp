@@ -15,8 +15,9 @@ using namespace std::chrono_literals;
 // A peer that doesn't read stops the reading from the other one at this many queued bytes.
 constexpr std::size_t kQueueLimit = std::size_t{64} * 1024;
 
-gateway::SessionOptions options(const config::Config& config, const config::Backend& backend,
+gateway::SessionOptions options(const config::Config& config, const config::Listener& listener,
                                 const ftp::Address& client, bool lacks_epsv) {
+  const config::Backend& backend = config.backends.at(listener.backend);
   return {.limits = config.limits,
           .timeouts = config.timeouts,
           .policy = config.policy,
@@ -24,6 +25,10 @@ gateway::SessionOptions options(const config::Config& config, const config::Back
           .data_address = backend.data_address,
           .trusted_data = backend.trusted_data,
           .allow_low_data_ports = backend.allow_low_data_ports,
+          .client_tls = listener.tls,
+          .require_private_data = listener.require_private_data,
+          .backend_tls = backend.tls,
+          .backend_private_data = backend.tls_private_data,
           .client = client,
           .backend_lacks_epsv = lacks_epsv};
 }
@@ -36,17 +41,18 @@ ftp::Address dialled_address(const net::Fd& socket) {
 }  // namespace
 
 SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted client, const config::Listener& listener,
-                             std::shared_ptr<const config::Config> config)
+                             std::shared_ptr<const config::Config> config, std::shared_ptr<const TlsContexts> tls)
     : worker_(worker),
       id_(id),
       config_(std::move(config)),
+      tls_(std::move(tls)),
       listener_(listener),
       backend_settings_(config_->backends.at(listener.backend)),
       client_address_(client.peer),
       dialled_(dialled_address(client.socket)),
       started_(uv_hrtime()),
       session_(
-          options(*config_, backend_settings_, client.peer.address,
+          options(*config_, listener_, client.peer.address,
                   worker.shared().without_epsv.with([&](const auto& set) { return set.contains(listener.backend); }))),
       log_(id, listener.name, client.peer),
       client_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Decode)},
@@ -153,6 +159,11 @@ void SessionDriver::on_closed(net::Stream& stream, net::Stream::Closed how) {
     return;
   }
   const Turn turn(*this);
+  if ((&stream == client_.stream.get() ? client_ : backend_).starts_tls) {
+    const auto& error = stream.tls_error();
+    return tls_failed(&stream == client_.stream.get() ? gateway::Leg::Client : gateway::Leg::Backend,
+                      error.empty() ? "closed by the peer" : std::string_view(error));
+  }
   const bool orderly = how == net::Stream::Closed::Orderly;
   Leg& leg = &stream == client_.stream.get() ? client_ : backend_;
   // What the backend said before its end is still to be told; a client that reset is past hearing.
@@ -199,19 +210,23 @@ void SessionDriver::finish_turn() {
   // A last flush for what take_unread brought.
   if (backend_.stream && !closing_) backend_.stream->flush();
   if (client_.stream) client_.stream->flush();
+  for (const auto leg : {gateway::Leg::Client, gateway::Leg::Backend}) {
+    if (!ended_ && control_leg(leg).starts_tls && !control_leg(leg).binding) begin_tls(leg);
+  }
   if (ended_) close_session();
 }
 
-void SessionDriver::backend_connected(net::Result<net::Fd> socket) {
+void SessionDriver::backend_connected(net::Result<BackendConnection::Connected> connected) {
   const Turn turn(*this);
-  if (!socket) {
+  if (!connected) {
     worker_.shared().metrics.backend_up(listener_.backend, false);
     observe::log(config::LogLevel::Warn, "backend unreachable",
-                 {{"session", log_.id()}, {"backend", listener_.backend}, {"error", socket.error().text()}});
+                 {{"session", log_.id()}, {"backend", listener_.backend}, {"error", connected.error().text()}});
     return handle(gateway::BackendUnreachable{});
   }
-  const auto peer = net::peer_endpoint(*socket);
-  const auto local = net::local_endpoint(*socket);
+  net::Fd& socket = connected->socket;
+  const auto peer = net::peer_endpoint(socket);
+  const auto local = net::local_endpoint(socket);
   if (!peer || !local) return handle(gateway::BackendUnreachable{});  // reset in the moment it stood
   worker_.shared().metrics.backend_up(listener_.backend, true);
   worker_.shared().metrics.backend_sessions(listener_.backend, 1);
@@ -219,8 +234,9 @@ void SessionDriver::backend_connected(net::Result<net::Fd> socket) {
   backend_counted_ = true;
   backend_address_ = peer->address;
   inside_address_ = local->address;
-  net::tune_control(*socket);
-  backend_.stream = std::make_unique<net::Stream>(worker_.loop(), std::move(*socket), worker_.read_buffer(), *this);
+  backend_host_ = backend_settings_.tls_name.value_or(connected->host);
+  net::tune_control(socket);
+  backend_.stream = std::make_unique<net::Stream>(worker_.loop(), std::move(socket), worker_.read_buffer(), *this);
   handle(gateway::BackendConnected{backend_address_.family()});
 }
 

@@ -18,6 +18,7 @@
 #include "observe/log.h"
 #include "server/backend_connection.h"
 #include "server/shared.h"
+#include "server/tls_contexts.h"
 
 namespace pasvgate::server {
 
@@ -26,7 +27,7 @@ namespace pasvgate::server {
 class SessionDriver final : public net::Stream::Listener, public net::Relay::Listener {
  public:
   SessionDriver(Worker& worker, std::uint64_t id, net::Accepted client, const config::Listener& listener,
-                std::shared_ptr<const config::Config> config);
+                std::shared_ptr<const config::Config> config, std::shared_ptr<const TlsContexts> tls);
   ~SessionDriver();
   SessionDriver(const SessionDriver&) = delete;
   SessionDriver& operator=(const SessionDriver&) = delete;
@@ -47,11 +48,13 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   struct Leg {
     std::unique_ptr<net::Stream> stream;
     ftp::LineFramer framer;
-    std::string unread;           ///< Read from the socket while the session was paused.
-    bool session_paused = false;  ///< By the session.
-    bool flow_paused = false;     ///< Because the other leg's peer doesn't read.
-    bool closed_unread = false;   ///< The peer's end was seen and is told after `unread`.
-    [[nodiscard]] bool is_paused() const { return session_paused || flow_paused; }
+    std::string unread;                        ///< Read from the socket while the session was paused.
+    bool session_paused = false;               ///< By the session.
+    bool flow_paused = false;                  ///< Because the other leg's peer doesn't read.
+    bool closed_unread = false;                ///< The peer's end was seen and is told after `unread`.
+    bool starts_tls = false;                   ///< From the order to its answer; nothing is read in clear then.
+    std::shared_ptr<net::TlsBinding> binding;  ///< Where there is TLS.
+    [[nodiscard]] bool is_paused() const { return session_paused || flow_paused || starts_tls; }
   };
   /// A leg of the data channel until the relay has it.
   struct DataLeg {
@@ -78,8 +81,10 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void on_bytes(net::Stream& stream, std::string_view bytes) override;
   void on_closed(net::Stream& stream, net::Stream::Closed how) override;
   void on_written(net::Stream& stream) override;
+  void on_secured(net::Stream& stream) override;
   void on_moved(ftp::Direction direction, std::uint64_t bytes) override;
   void on_delivered(ftp::Direction direction, std::uint64_t bytes) override;
+  void on_secured(net::Relay::Side side, const net::Tls& tls) override;
   void on_broken(net::Relay::Side side, bool stalled) override;
 
   void handle(const gateway::Event& event);
@@ -99,6 +104,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::CloseData& action);
   void execute(const gateway::ResetData& action);
   void execute(const gateway::HoldData& action);
+  void execute(const gateway::StartTls& action);
+  void execute(const gateway::EndTls& action);
   void execute(const gateway::PauseClient& action);
   void execute(const gateway::ResumeClient& action);
   void execute(const gateway::PauseBackend& action);
@@ -109,7 +116,12 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::Note& note);
   void execute(const gateway::End& action);
 
-  void backend_connected(net::Result<net::Fd> socket);
+  Leg& control_leg(gateway::Leg leg) { return leg == gateway::Leg::Client ? client_ : backend_; }
+  void begin_tls(gateway::Leg leg);
+  void tls_failed(gateway::Leg leg, std::string_view why);
+  std::unique_ptr<net::Tls> make_tls(gateway::Leg leg, const net::Fd& socket, net::Tls::Channel channel);
+  std::unique_ptr<net::Relay> make_relay(const gateway::RelayData& action);
+  void backend_connected(net::Result<BackendConnection::Connected> connected);
   [[nodiscard]] bool is_backend(const ftp::Endpoint& peer);
   void connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from);
   void leg_connected(gateway::Leg leg, net::Fd socket);
@@ -123,6 +135,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   Worker& worker_;
   const std::uint64_t id_;
   const std::shared_ptr<const config::Config> config_;
+  const std::shared_ptr<const TlsContexts> tls_;
   const config::Listener listener_;
   const config::Backend& backend_settings_;  ///< In `config_`.
   const ftp::Endpoint client_address_;
@@ -136,6 +149,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   Leg client_;
   Leg backend_;
   ftp::Address backend_address_;  ///< The control peer.
+  std::string backend_host_;      ///< As the configuration names it.
   ftp::Address inside_address_;   ///< Ours, as the backend knows it.
   std::unique_ptr<BackendConnection> connecting_;
   net::Timer timer_;

@@ -15,6 +15,7 @@
 #include "net/socket.h"
 #include "observe/metrics.h"
 #include "server/port_sockets.h"
+#include "server/tls_contexts.h"
 
 namespace pasvgate::server {
 
@@ -47,6 +48,7 @@ struct ListenerSocket {
 // What workers tell each other, and the process tells them.
 struct NewConfig {
   std::shared_ptr<const config::Config> config;
+  std::shared_ptr<const TlsContexts> tls;
   std::vector<ListenerSocket> added;  ///< This worker's own sockets of listeners that are new.
 };
 /// To the owner of a port: open it, then pass the lease on.

@@ -60,6 +60,7 @@ void Worker::join() { thread_.join(); }
 
 void Worker::on(NewConfig message) {
   config_ = std::move(message.config);
+  tls_ = std::move(message.tls);
   std::erase_if(listeners_, [&](const auto& open) {
     return std::ranges::none_of(config_->listeners,
                                 [&](const config::Listener& kept) { return kept.address == open->settings.address; });
@@ -101,7 +102,7 @@ void Worker::start_session(net::Accepted client, const config::Listener& listene
     return;
   }
   const std::uint64_t id = next_session_++;
-  auto session = std::make_unique<SessionDriver>(*this, id, std::move(client), listener, config_);
+  auto session = std::make_unique<SessionDriver>(*this, id, std::move(client), listener, config_, tls_);
   auto& here = *session;
   sessions_.emplace(id, std::move(session));
   here.begin();

@@ -98,6 +98,7 @@ class Worker {
   std::mt19937_64 random_;
 
   std::shared_ptr<const config::Config> config_;
+  std::shared_ptr<const TlsContexts> tls_;
   std::vector<std::unique_ptr<OpenListener>> listeners_;
   std::unordered_map<std::size_t, PortPolls> open_ports_;
   bool accepting_paused_ = false;

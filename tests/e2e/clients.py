@@ -3,6 +3,8 @@
 import ftplib
 import os
 import pathlib
+import socket
+import ssl
 import subprocess
 import tempfile
 
@@ -246,3 +248,65 @@ class NetFtpPort(NetFtp):
 ALL = [Curl, CurlPasv, Lftp, Wget, Ftplib]
 PASSIVE = [*ALL, Ncftp, Tnftp, NetFtp]
 ACTIVE = [CurlPort, CurlOldPort, LftpPort, FtplibPort, NcftpPort, TnftpPort, NetFtpPort]
+
+
+class Secured:
+    """How a client is told to speak TLS; `clear` has it speak none."""
+
+    implicit = False
+    clear = False
+
+
+class CurlTls(Secured, Curl):
+    def curl(self, *arguments):
+        scheme = "ftps" if self.implicit else "ftp"
+        url = [str(part).replace("ftp://", f"{scheme}://") for part in arguments]
+        return super().curl(*([] if self.clear else ["--ssl-reqd", "--insecure"]), *url)
+
+
+class LftpTls(Secured, Lftp):
+    def lftp(self, script):
+        secure = "set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ssl:verify-certificate no; set ftp:ssl-allow yes; "
+        self.settings = Lftp.settings.replace("set ftp:ssl-allow no; ", "") + \
+            ("set ftp:ssl-allow no; " if self.clear else secure)
+        self.url = f"{'ftps' if self.implicit else 'ftp'}://{self.host}:{self.port}/"
+        return super().lftp(script)
+
+
+class LftpTlsPort(LftpTls):
+    def lftp(self, script):
+        return super().lftp("set ftp:passive-mode off; " + script)
+
+
+class ResumingFtpTls(ftplib.FTP_TLS):
+    """ftplib's own doesn't resume the control channel's session."""
+
+    def ntransfercmd(self, cmd, rest=None):
+        data, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        if self._prot_p:
+            data = self.context.wrap_socket(data, server_hostname=self.host, session=self.sock.session)
+        return data, size
+
+
+class FtplibTls(Secured, Ftplib):
+    def login(self):
+        if self.clear:
+            return super().login()
+        context = ssl._create_unverified_context()  # pylint: disable=protected-access
+        ftp = ResumingFtpTls(context=context)
+        if self.implicit:
+            raw = socket.create_connection((self.host, self.port), timeout=seconds(20))
+            ftp.host, ftp.timeout, ftp.af = self.host, seconds(20), raw.family
+            ftp.sock = context.wrap_socket(raw, server_hostname=self.host)
+            ftp.file = ftp.sock.makefile("r", encoding="latin-1")
+            ftp.welcome = ftp.getresp()
+            ftplib.FTP.login(ftp, USER, PASSWORD)
+        else:
+            ftp.connect(self.host, self.port, timeout=seconds(20))
+            ftp.login(USER, PASSWORD)
+        ftp.prot_p()
+        ftp.trust_server_pasv_ipv4_address = True
+        return ftp
+
+
+TLS = [CurlTls, LftpTls, LftpTlsPort, FtplibTls]

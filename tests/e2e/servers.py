@@ -15,13 +15,14 @@ import sys
 import tempfile
 import warnings
 
+import certificates
 from harness import ROOT
 from waiting import accepts, free_port, seconds, until
 
 USER, PASSWORD, UID = "tester", "secret", 12345
 INSIDE = "192.168.1.10"
 
-PACKAGES = ["vsftpd", "proftpd-core", "pure-ftpd", "inetutils-ftpd",
+PACKAGES = ["vsftpd", "proftpd-core", "proftpd-mod-crypto", "pure-ftpd", "inetutils-ftpd",
             "libwrap0", "libhiredis0.14", "libmemcached11", "libmemcachedutil2", "libhashkit2", "libpcre2-posix3",
             "libpcre2-8-0", "libsodium23", "libncursesw6", "libidn2-0", "libcap2"]
 
@@ -33,14 +34,15 @@ def unpacked():
     root = cache / "root"
     with open(cache / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (cache / "complete").exists():
+        complete = cache / "complete"
+        if not complete.exists() or complete.read_text(encoding="ascii") != " ".join(PACKAGES):
             debs = cache / "packages"
             debs.mkdir(exist_ok=True)
             subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *PACKAGES], cwd=debs,
                            check=True, stdout=subprocess.DEVNULL)
             for deb in sorted(debs.glob("*.deb")):
                 subprocess.run(["dpkg", "-x", deb, root], check=True)
-            (cache / "complete").touch()
+            complete.write_text(" ".join(PACKAGES), encoding="ascii")
     return root
 
 
@@ -50,8 +52,10 @@ class Server:
     host = "127.0.0.1"
     advertises_inside = True
 
-    def __init__(self, host=None):
+    def __init__(self, host=None, tls=None):
+        """`tls`: None, "explicit" or "implicit"; then nothing goes in clear, and data connections must resume."""
         self.host = host or self.host
+        self.tls = tls
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pasvgate-server-"))
         self.folder.chmod(0o755)
         self.files = self.folder / "files"
@@ -147,8 +151,16 @@ secure_chroot_dir={self.folder}/empty
 seccomp_sandbox=NO
 max_per_ip=0
 vsftpd_log_file={self.folder}/vsftpd.log
+{self.tls_lines()}
 """)
         return [self.root / "usr/sbin/vsftpd", config]
+
+    def tls_lines(self):
+        if not self.tls:
+            return ""
+        certificate, key = certificates.files("localhost")
+        return (f"ssl_enable=YES\nimplicit_ssl={'YES' if self.tls == 'implicit' else 'NO'}\nrsa_cert_file={certificate}\n"
+                f"rsa_private_key_file={key}\nforce_local_logins_ssl=YES\nforce_local_data_ssl=YES\nrequire_ssl_reuse=YES")
 
 
 class ProFtpd(Server):
@@ -179,8 +191,18 @@ SystemLog {self.folder}/proftpd.log
 TransferLog none
 ControlsEngine off
 MaxInstances 100
+{self.tls_lines()}
 """)
         return [self.root / "usr/sbin/proftpd", "--nodaemon", "--config", config]
+
+    def tls_lines(self):
+        if not self.tls:
+            return ""
+        certificate, key = certificates.files("localhost")
+        options = "TLSOptions UseImplicitSSL\n" if self.tls == "implicit" else ""
+        return (f"LoadModule mod_tls.c\nTLSEngine on\nTLSRequired on\nTLSProtocol TLSv1.2 TLSv1.3\n{options}"
+                f"TLSECCertificateFile {certificate}\nTLSECCertificateKeyFile {key}\nTLSVerifyClient off\n"
+                f"TLSLog {self.folder}/tls.log")
 
 
 class PureFtpd(Server):

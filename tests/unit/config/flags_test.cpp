@@ -31,13 +31,21 @@ TEST_CASE("flags: each goes where its key would") {
                     .data_source = "/24,/64",
                     .admin = "off",
                     .workers = "3",
+                    .listen_implicit = {"0.0.0.0:990"},
+                    .tls = "optional",
+                    .tls_cert = "a.crt",
+                    .tls_key = "a.key",
+                    .backend_tls = "explicit",
+                    .backend_tls_ca = "none",
                     .log_format = "json",
                     .log_level = "debug"};
   const auto by_flags = apply_flags({}, flags);
   REQUIRE(told(by_flags) == "ok");
   const auto by_file = read_json(R"({
-    "listeners": [{"address": "0.0.0.0:21"}, {"address": "[::]:21"}],
-    "backends": {"default": {"servers": ["192.168.1.10:2121", "ftp.internal"]}},
+    "listeners": [{"address": "0.0.0.0:21", "tls": "optional"}, {"address": "[::]:21", "tls": "optional"},
+                  {"address": "0.0.0.0:990", "tls": "implicit"}],
+    "backends": {"default": {"servers": ["192.168.1.10:2121", "ftp.internal"], "tls": "explicit", "tls_ca": "none"}},
+    "tls": {"certificates": [{"certificate": "a.crt", "key": "a.key"}]},
     "advertise": {"address": ["203.0.113.10", "2001:db8::1"]},
     "passive_ports": {"listen": "50000-50009", "advertise": "30000-30009", "data_source": "/24,/64"},
     "admin": {"address": "off"}, "workers": 3, "log": {"format": "json", "level": "debug"}})");

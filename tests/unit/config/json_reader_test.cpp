@@ -14,16 +14,21 @@ ftp::Cidr network(std::string_view text) { return ftp::Cidr::parse(text).value()
 
 constexpr std::string_view kEveryKey = R"({
   "workers": 4,
-  "listeners": [{"name": "public", "address": "[::]:2121", "backend": "main", "active_source_port": 0}, {"address": "127.0.0.1:0", "backend": "main"}],
+  "listeners": [{"name": "public", "address": "[::]:2121", "backend": "main", "active_source_port": 0, "tls": "required",
+                 "require_private_data": true, "require_session_reuse": false}, {"address": "127.0.0.1:0", "backend": "main"}],
   "backends": {"main": {"servers": ["192.168.1.10", "ftp.internal:2100", "[2001:db8::1]:22", "2001:db8::2"],
-                        "data_mode": "passive", "active_ports": "41000-41009", "data_address": "trust", "trusted_data": ["10.0.0.0/8", "192.0.2.1"], "allow_low_data_ports": true}},
+                        "data_mode": "passive", "active_ports": "41000-41009", "data_address": "trust", "trusted_data": ["10.0.0.0/8", "192.0.2.1"], "allow_low_data_ports": true,
+                        "tls": "implicit", "tls_ca": "ca.pem", "tls_name": "ftp.internal", "tls_minimum_version": "1.0",
+                        "tls_ciphers": "ALL", "tls_private_data": false}},
   "advertise": {"address": ["203.0.113.10", "2001:db8::1"], "resolve_interval": "1m",
                 "rules": [{"clients": ["10.0.0.0/8"], "address": "ftp.example.com"}]},
   "passive_ports": {"listen": "40000-40009", "advertise": "30000-30009", "data_source": "/24,/64", "lease_timeout": 10, "lease_wait": "0"},
+  "tls": {"certificates": [{"certificate": "a.crt", "key": "a.key"}], "client_ca": "clients.pem", "minimum_version": "1.3",
+          "ciphers": "HIGH", "ciphersuites": "TLS_AES_128_GCM_SHA256", "tolerate_truncation": true, "reload_interval": "1m"},
   "policy": {"allow_active": false, "allow_fxp": true},
   "limits": {"line_bytes": 512, "pipelined_commands": 1, "sessions": 2, "leases_per_client": 3},
   "timeouts": {"greeting": "1s", "login": "2s", "idle": "3s", "reply": "4s", "backend_connect": "5ms", "data_connect": "6s",
-               "data_stall": "7s", "transfer_reply": "8s", "abort": "9s"},
+               "data_stall": "7s", "transfer_reply": "8s", "abort": "9s", "tls_handshake": "10s"},
   "drain_timeout": "10s",
   "admin": {"address": "off"},
   "log": {"format": "json", "level": "error"}
@@ -32,9 +37,14 @@ constexpr std::string_view kEveryKey = R"({
 Config every_key() {
   Config config;
   config.workers = 4;
-  config.listeners = {
-      {.name = "public", .address = ftp::Endpoint{address("::"), 2121}, .backend = "main", .active_source_port = 0},
-      {.name = "listener1", .address = ftp::Endpoint{address("127.0.0.1"), 0}, .backend = "main"}};
+  config.listeners = {{.name = "public",
+                       .address = ftp::Endpoint{address("::"), 2121},
+                       .backend = "main",
+                       .active_source_port = 0,
+                       .tls = ClientTls::Required,
+                       .require_private_data = true,
+                       .require_session_reuse = false},
+                      {.name = "listener1", .address = ftp::Endpoint{address("127.0.0.1"), 0}, .backend = "main"}};
   config.backends["main"] = {.servers = {{"192.168.1.10", address("192.168.1.10"), 21},
                                          {"ftp.internal", std::nullopt, 2100},
                                          {"2001:db8::1", address("2001:db8::1"), 22},
@@ -43,7 +53,20 @@ Config every_key() {
                              .active_ports = ftp::PortRange{41000, 41009},
                              .data_address = DataAddress::Trust,
                              .trusted_data = {network("10.0.0.0/8"), network("192.0.2.1")},
-                             .allow_low_data_ports = true};
+                             .allow_low_data_ports = true,
+                             .tls = BackendTls::Implicit,
+                             .tls_ca = "ca.pem",
+                             .tls_name = "ftp.internal",
+                             .tls_minimum_version = TlsVersion::V1_0,
+                             .tls_ciphers = "ALL",
+                             .tls_private_data = false};
+  config.tls = {.certificates = {{"a.crt", "a.key"}},
+                .client_ca = "clients.pem",
+                .minimum_version = TlsVersion::V1_3,
+                .ciphers = "HIGH",
+                .ciphersuites = "TLS_AES_128_GCM_SHA256",
+                .tolerate_truncation = true,
+                .reload_interval = Milliseconds(60'000)};
   config.advertise = {.address = {address("203.0.113.10"), address("2001:db8::1"), ""},
                       .rules = {{{network("10.0.0.0/8")}, {std::nullopt, std::nullopt, "ftp.example.com"}}},
                       .resolve_interval = Milliseconds(60'000)};
@@ -62,7 +85,8 @@ Config every_key() {
                      .data_connect = Milliseconds(6000),
                      .data_stall = Milliseconds(7000),
                      .transfer_reply = Milliseconds(8000),
-                     .abort = Milliseconds(9000)};
+                     .abort = Milliseconds(9000),
+                     .tls_handshake = Milliseconds(10000)};
   config.drain_timeout = Milliseconds(10'000);
   config.admin.address.reset();
   config.log = {.format = LogFormat::Json, .level = LogLevel::Error};

@@ -1,0 +1,158 @@
+#include "net/tls.h"
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "net/tls_context.h"
+
+namespace pasvgate::net {
+
+using SslPointer = std::unique_ptr<SSL, OpenSslDelete<SSL_free>>;
+
+namespace {
+
+SslPointer new_ssl(const TlsContext::State& context) { return SslPointer(SSL_new(context.contexts.front().get())); }
+
+}  // namespace
+
+struct Tls::State {
+  SslPointer ssl;
+  TlsPeer peer;
+  bool is_client = false;
+};
+
+std::shared_ptr<TlsBinding> make_tls_binding() {
+  auto binding = std::make_shared<TlsBinding>();
+  RAND_bytes(binding->name.data(), static_cast<int>(binding->name.size()));
+  return binding;
+}
+
+Tls::Tls(std::shared_ptr<TlsContext> context, int socket, Channel channel, std::shared_ptr<TlsBinding> binding)
+    : context_(std::move(context)),
+      state_(new State{.ssl = new_ssl(*context_->state_), .peer = {std::move(binding), channel == Channel::Data}}) {
+  SSL* ssl = state_->ssl.get();
+  SSL_set_ex_data(ssl, tls_peer_index(), &state_->peer);
+  SSL_set_fd(ssl, socket);
+  SSL_set_accept_state(ssl);
+  // A ticket that meets a client's closed socket becomes a reset, which cuts an upload (design §6).
+  if (channel == Channel::Data) SSL_set_num_tickets(ssl, 0);
+}
+
+Tls::Tls(std::shared_ptr<TlsContext> context, int socket, std::shared_ptr<TlsBinding> binding, const std::string& name)
+    : context_(std::move(context)),
+      state_(new State{.ssl = new_ssl(*context_->state_), .peer = {binding, false}, .is_client = true}) {
+  SSL* ssl = state_->ssl.get();
+  SSL_set_ex_data(ssl, tls_peer_index(), &state_->peer);
+  SSL_set_fd(ssl, socket);
+  SSL_set_connect_state(ssl);
+  if (binding->session) SSL_set_session(ssl, binding->session.get());
+  const bool is_address = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) == 1;
+  if (is_address) return;
+  SSL_set_tlsext_host_name(ssl, name.c_str());
+  if (context_->state_->verifies) SSL_set1_host(ssl, name.c_str());
+}
+
+Tls::~Tls() = default;
+
+/// What the last call, which returned `result`, means.
+Tls::Step Tls::outcome(int result) {
+  SSL* ssl = state_->ssl.get();
+  switch (SSL_get_error(ssl, result)) {
+    case SSL_ERROR_NONE:
+      return Step::Done;
+    case SSL_ERROR_WANT_READ:
+      return Step::WantRead;
+    case SSL_ERROR_WANT_WRITE:
+      return Step::WantWrite;
+    case SSL_ERROR_ZERO_RETURN:
+      return Step::Closed;
+    case SSL_ERROR_SYSCALL:
+      error_ = errno != 0 ? std::generic_category().message(errno) : "closed by the peer";
+      return Step::Failed;
+    default:
+      break;
+  }
+  const bool is_end = ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+  const long verified = state_->is_client ? SSL_get_verify_result(ssl) : X509_V_OK;
+  error_ = take_openssl_errors();
+  if (verified != X509_V_OK) error_ += std::string(" (") + X509_verify_cert_error_string(verified) + ")";
+  return is_end ? Step::Truncated : Step::Failed;
+}
+
+Tls::Step Tls::handshake() {
+  ERR_clear_error();
+  errno = 0;
+  const Step step = outcome(SSL_do_handshake(state_->ssl.get()));
+  if (step != Step::Done || state_->is_client) return step;
+  // Sessions that the server keeps itself (TLS 1.2 without tickets) have their name from here.
+  SSL_SESSION* session = SSL_get_session(state_->ssl.get());
+  auto& binding = *state_->peer.binding;
+  if (!state_->peer.is_data && session != nullptr) {
+    void* name = nullptr;
+    std::size_t size = 0;
+    if (SSL_session_reused(state_->ssl.get()) == 1) SSL_SESSION_get0_ticket_appdata(session, &name, &size);
+    if (size == binding.name.size()) {
+      std::memcpy(binding.name.data(), name, size);
+    } else {
+      SSL_SESSION_set1_ticket_appdata(session, binding.name.data(), binding.name.size());
+    }
+  }
+  return step;
+}
+
+Tls::Moved Tls::read(std::span<char> into) {
+  ERR_clear_error();
+  errno = 0;
+  std::size_t count = 0;
+  const int result = SSL_read_ex(state_->ssl.get(), into.data(), into.size(), &count);
+  return {result == 1 ? Step::Done : outcome(result), count};
+}
+
+Tls::Moved Tls::write(std::string_view bytes) {
+  ERR_clear_error();
+  errno = 0;
+  std::size_t count = 0;
+  const int result = SSL_write_ex(state_->ssl.get(), bytes.data(), bytes.size(), &count);
+  return {result == 1 ? Step::Done : outcome(result), count};
+}
+
+Tls::Step Tls::close() {
+  ERR_clear_error();
+  errno = 0;
+  const int result = SSL_shutdown(state_->ssl.get());
+  // 0: ours is sent, the peer's hasn't come.
+  return result >= 0 ? Step::Done : outcome(result);
+}
+
+bool Tls::has_pending() const { return SSL_has_pending(state_->ssl.get()) == 1; }
+
+bool Tls::is_resumed() const { return SSL_session_reused(state_->ssl.get()) == 1; }
+
+bool Tls::is_bound() const {
+  if (!is_resumed()) return false;
+  void* name = nullptr;
+  std::size_t size = 0;
+  SSL_SESSION_get0_ticket_appdata(SSL_get_session(state_->ssl.get()), &name, &size);
+  const auto& wanted = state_->peer.binding->name;
+  return size == wanted.size() && std::memcmp(name, wanted.data(), size) == 0;
+}
+
+std::string_view Tls::version() const { return SSL_get_version(state_->ssl.get()); }
+
+std::optional<std::string> Tls::peer() const {
+  X509* certificate = SSL_get0_peer_certificate(state_->ssl.get());
+  if (certificate == nullptr) return std::nullopt;
+  const std::unique_ptr<BIO, OpenSslDelete<BIO_free>> bio(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &text);
+  return std::string(text, static_cast<std::size_t>(size));
+}
+
+}  // namespace pasvgate::net

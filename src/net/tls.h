@@ -1,0 +1,120 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// TLS on non-blocking sockets with OpenSSL 3 (RFC 4217, RFC 8446). Contexts are shared by all workers; a connection
+/// belongs to one loop. Nothing outside this file and its sources knows OpenSSL.
+namespace pasvgate::net {
+
+/// Oldest version that is spoken; TLS 1.3 is always the newest.
+enum class TlsMinimum : std::uint8_t { V1_0, V1_1, V1_2, V1_3 };
+
+struct TlsServerSettings {
+  struct Certificate {
+    std::string certificate;  ///< File: the certificate, then its chain (PEM).
+    std::string key;          ///< File (PEM).
+  };
+  std::vector<Certificate> certificates;
+  std::optional<std::string> client_ca;  ///< File; set: a client needs a certificate.
+  TlsMinimum minimum = TlsMinimum::V1_2;
+  std::optional<std::string> ciphers;
+  std::optional<std::string> ciphersuites;
+};
+
+struct TlsClientSettings {
+  bool verify = true;
+  std::optional<std::string> ca;  ///< File; unset: the system's CAs.
+  TlsMinimum minimum = TlsMinimum::V1_2;
+  std::optional<std::string> ciphers;
+};
+
+/// All that is wrong with the files, whole sentences.
+using TlsErrors = std::vector<std::string>;
+
+/// Certificates and rules of listeners, or the rules for a backend. Immutable: a reload makes another.
+class TlsContext {
+ public:
+  static std::expected<std::shared_ptr<TlsContext>, TlsErrors> server(const TlsServerSettings& settings);
+  static std::expected<std::shared_ptr<TlsContext>, TlsErrors> client(const TlsClientSettings& settings);
+  ~TlsContext();
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+
+  struct Expiry {
+    std::string name;   ///< The certificate's file.
+    std::int64_t when;  ///< Seconds since 1970.
+  };
+  [[nodiscard]] const std::vector<Expiry>& expiries() const;
+  struct State;
+
+ private:
+  friend class Tls;
+  explicit TlsContext(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Ties the data connections of one control channel to it: on a server's side by a random name inside the session
+/// tickets, on a client's by the sessions that the server gave.
+struct TlsBinding;
+std::shared_ptr<TlsBinding> make_tls_binding();
+
+/// One TLS connection over a connected, non-blocking socket that it doesn't own and that outlives it.
+class Tls {
+ public:
+  enum class Channel : std::uint8_t { Control, Data };
+  /// The side that has the certificate.
+  Tls(std::shared_ptr<TlsContext> context, int socket, Channel channel, std::shared_ptr<TlsBinding> binding);
+  /// The side that asks for it: for a server whose certificate must have `name` (a host or an address).
+  Tls(std::shared_ptr<TlsContext> context, int socket, std::shared_ptr<TlsBinding> binding, const std::string& name);
+  ~Tls();
+  Tls(const Tls&) = delete;
+  Tls& operator=(const Tls&) = delete;
+
+  enum class Step : std::uint8_t {
+    Done,
+    WantRead,   ///< Again when the socket is readable.
+    WantWrite,  ///< Again when it is writable.
+    Closed,     ///< The peer's close_notify.
+    Truncated,  ///< The peer's end without one.
+    Failed      ///< See `error`; the connection is of no more use.
+  };
+  Step handshake();
+  struct Moved {
+    Step step;
+    std::size_t count = 0;
+  };
+  /// At least one byte with Done.
+  Moved read(std::span<char> into);
+  /// Maybe fewer than all with Done. Behind WantRead or WantWrite the same bytes must come again, from wherever.
+  Moved write(std::string_view bytes);
+  /// Sends close_notify.
+  Step close();
+
+  /// Bytes are decrypted, or read and not decrypted yet, that the socket won't report.
+  [[nodiscard]] bool has_pending() const;
+  [[nodiscard]] bool is_resumed() const;
+  /// Server, Channel::Data, behind the handshake: it resumed a session of the binding's control channel.
+  [[nodiscard]] bool is_bound() const;
+  [[nodiscard]] std::string_view version() const;  ///< "TLSv1.3"
+  /// The subject of the peer's certificate (RFC 4514), if it sent one.
+  [[nodiscard]] std::optional<std::string> peer() const;
+  /// What failed, for the log.
+  [[nodiscard]] const std::string& error() const { return error_; }
+
+ private:
+  struct State;
+  Step outcome(int result);
+
+  std::shared_ptr<TlsContext> context_;
+  std::unique_ptr<State> state_;
+  std::string error_;
+};
+
+}  // namespace pasvgate::net

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "net/relay.h"
+#include "net/tls.h"
+
+namespace pasvgate::net {
+
+/// A relay with TLS on one leg or on both. The way of a byte: source → buffer of its direction → other socket, and
+/// OpenSSL's own copies. A leg's end is its close_notify; without one the leg is broken.
+class TlsRelay final : public Relay {
+ public:
+  struct Secured {
+    std::unique_ptr<Tls> tls;  ///< None: the leg is plain.
+    bool must_be_bound = false;
+    bool tolerates_truncation = false;
+  };
+  struct Times {
+    std::chrono::milliseconds handshake;
+    std::chrono::milliseconds stall;
+  };
+  TlsRelay(Loop& loop, Fd client, Secured client_tls, Fd backend, Secured backend_tls, const Times& times,
+           Listener& listener);
+
+ private:
+  struct Buffer {
+    std::vector<char> bytes;  ///< Empty until the first byte.
+    std::size_t start = 0;    ///< Of what is in flight.
+  };
+  enum class Stage : std::uint8_t { Handshake, Up };
+  struct SecureLeg {
+    Secured secured;
+    Stage stage = Stage::Up;
+  };
+
+  Step fill(ftp::Direction direction) override;
+  Step drain(ftp::Direction direction) override;
+  Step say_end(ftp::Direction direction) override;
+  [[nodiscard]] bool has_pending(Side side) const override;
+  Step prepare(Side side) override;
+  [[nodiscard]] std::chrono::milliseconds stall() const override;
+  [[nodiscard]] Side late() const override;
+
+  Tls::Moved receive(Side side, std::span<char> into);
+  Tls::Moved send(Side side, std::string_view bytes);
+  /// What a step of TLS that moved nothing means for the relay.
+  Step waiting(Side side, Tls::Step step);
+  SecureLeg& secure(Side side) { return secure_.at(static_cast<std::size_t>(side)); }
+  [[nodiscard]] const SecureLeg& secure(Side side) const { return secure_.at(static_cast<std::size_t>(side)); }
+
+  std::array<SecureLeg, 2> secure_;  ///< By Side.
+  std::array<Buffer, 2> buffers_;    ///< By Direction.
+  std::chrono::milliseconds handshake_;
+};
+
+}  // namespace pasvgate::net

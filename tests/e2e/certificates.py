@@ -1,0 +1,26 @@
+"""Certificates that vouch for themselves, made with openssl when first asked for."""
+
+import functools
+import pathlib
+import subprocess
+import tempfile
+
+FOLDER = tempfile.TemporaryDirectory(prefix="pasvgate-certificates-")
+pathlib.Path(FOLDER.name).chmod(0o755)
+
+
+def make(folder, name, *names, kind="ec", days=30):
+    """(certificate, key) files for `names`, by default `name` and 127.0.0.1."""
+    folder = pathlib.Path(folder)
+    certificate, key = folder / f"{name}-{kind}.crt", folder / f"{name}-{kind}.key"
+    how = ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"] if kind == "ec" else ["rsa:2048"]
+    alternatives = ",".join(names or (f"DNS:{name}", "IP:127.0.0.1", "IP:::1"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", *how, "-nodes", "-keyout", key, "-out", certificate, "-days",
+                    str(days), "-subj", f"/CN={name}", "-addext", f"subjectAltName={alternatives}"],
+                   check=True, capture_output=True)
+    return str(certificate), str(key)
+
+
+@functools.cache
+def files(name, kind="ec"):
+    return make(FOLDER.name, name, kind=kind)
