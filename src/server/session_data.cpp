@@ -94,7 +94,8 @@ void SessionDriver::connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const
 
 void SessionDriver::leg_connected(gateway::Leg leg, net::Fd socket) {
   const Turn turn(*this);
-  lease_timer_.stop();
+  // An active backend may come while the timer runs for the client's port.
+  if (!lease_ && !wants_lease_) lease_timer_.stop();
   data_leg(leg).socket = std::move(socket);
   worker_.shared().metrics.data_connection(leg, data_leg(leg).mode, observe::Metrics::DataResult::Ok);
   handle(gateway::DataConnected{leg});
