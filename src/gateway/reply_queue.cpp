@@ -23,10 +23,6 @@ Pending* ReplyQueue::find(ftp::Verb verb) {
   return found == pending_.end() ? nullptr : &*found;
 }
 
-bool ReplyQueue::contains(ftp::Verb verb) const {
-  return std::ranges::find(pending_, verb, &Pending::verb) != pending_.end();
-}
-
 Pending* ReplyQueue::match(const ftp::ReplyLine& line) {
   // Behind an ABOR that was given up stands the gateway's own NOOP: its 200 tells that nothing else will come.
   if (!pending_.empty() && pending_.front().answered && !line.is_preliminary() && !ends_abort(line.code)) {

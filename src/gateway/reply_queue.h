@@ -41,7 +41,6 @@ class ReplyQueue {
   /// The running transfer: the oldest command, if it is one that moves data and has no final reply yet.
   [[nodiscard]] Pending* transfer();
   [[nodiscard]] Pending* find(ftp::Verb verb);
-  [[nodiscard]] bool contains(ftp::Verb verb) const;
 
   /// The command that the reply beginning with `line` (First or Only) answers; nullptr for a reply that nobody asked
   /// for. Lines behind a First belong to the same command: call it once a reply.

@@ -90,8 +90,9 @@ bool Session::may_overtake(const ftp::Command& command) const {
   const bool transferring = !replies_.empty() && replies_.front().transfer && !replies_.front().answered;
   if (!transferring || aborting_) return false;
   if (command.verb == ftp::Verb::Abor) return true;
-  return held_code_ == 0 && commands_.empty() && (command.verb == ftp::Verb::Stat || command.verb == ftp::Verb::Quit) &&
-         !replies_.contains(command.verb);
+  // One at a time: Pure-FTPd gives one answer to all that it finds when it looks.
+  return held_code_ == 0 && commands_.empty() && replies_.size() == 1 &&
+         (command.verb == ftp::Verb::Stat || command.verb == ftp::Verb::Quit);
 }
 
 void Session::abort_transfer() {
