@@ -21,7 +21,7 @@ class DataChannel {
     Leasing,    ///< The backend's side is known, a public port is asked for.
     Waiting,    ///< The client was told, and not both legs stand yet.
     Open,       ///< Both legs stand, bytes move.
-    Expired,    ///< The client was told, and the channel wasn't used in time.
+    Expired,    ///< Not used in time, or the client was refused: the backend may wait for it all the same.
     Broken      ///< A leg broke or never stood; both are gone.
   };
   /// How the payload of a transfer in one direction stands.

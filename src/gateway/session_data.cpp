@@ -194,6 +194,8 @@ void Session::client_is_set_up(std::string_view told, std::string_view client_si
 void Session::refuse_data(int code, std::string_view text) {
   const ftp::Verb asked = data_.plan().asked;
   discard_data();
+  // The backend may wait on a port all the same: a transfer pipelined behind is answered here.
+  data_.expired();
   answer(asked, ftp::write_reply(code, text));
   run_queued();
 }
