@@ -49,7 +49,7 @@ struct BackendPortOpened {
   ftp::Endpoint at;  ///< Of the gateway, as the backend can reach it.
 };
 struct BackendPortRefused {};
-/// Nobody came in lease_timeout to what was opened: a lease has ended.
+/// Nobody came in lease_timeout to what was opened: a lease has ended. Comes again for a backend's port that stays.
 struct LeaseExpired {};
 
 /// A leg of the data channel stands: its connection was accepted or made.

@@ -40,6 +40,11 @@ enum class LeaseFailure : std::uint8_t { Exhausted, ClientLimit };
 struct LeaseNote {
   LeaseFailure why;
 };
+/// Nobody opened this leg of the data channel in time.
+struct DataTimeoutNote {
+  Leg leg;
+  Mode mode;
+};
 /// A transfer ended, its final reply is on its way.
 struct TransferNote {
   enum class Result : std::uint8_t { Ok, Refused, Aborted, Broken, Stalled };
@@ -61,7 +66,7 @@ struct WarningNote {
   std::string detail;     ///< The peer's own text, raw; may be empty.
 };
 
-using Note = std::variant<CommandNote, LoginNote, RewriteNote, LeaseNote, TransferNote, WarningNote>;
+using Note = std::variant<CommandNote, LoginNote, RewriteNote, LeaseNote, DataTimeoutNote, TransferNote, WarningNote>;
 
 /// Why a session ended.
 enum class EndReason : std::uint8_t {

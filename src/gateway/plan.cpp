@@ -18,7 +18,8 @@ std::optional<std::string> own_answer(const ftp::Command& command) {
   switch (command.verb) {
     // Block and compressed mode keep a data connection open from file to file, with its ends inside the data (G36).
     case Mode: {
-      const std::string_view mode = command.argument;
+      const auto start = command.argument.find_first_not_of(" \t");
+      const std::string_view mode = start == std::string_view::npos ? "" : command.argument.substr(start, 1);
       const bool has_blocks = mode == "B" || mode == "b" || mode == "C" || mode == "c";
       return has_blocks ? std::optional(ftp::write_reply(504, "Only stream mode is available here.")) : std::nullopt;
     }

@@ -10,6 +10,8 @@ namespace {
 
 // Between an ABOR and the reset of the backend's data connection.
 constexpr config::Milliseconds kAbortGrace{1000};
+// How long a backend may keep its 1xx back before its active client is connected to all the same: some send none (E6).
+constexpr config::Milliseconds kSilence{1000};
 
 /// What FEAT must not promise through a gateway, and what it may.
 ftp::FeatPolicy feat_policy(const config::Policy& policy, const ClientSecurity& security) {
@@ -208,8 +210,12 @@ void Session::on(const TimerFired&) {
       holding_data_ = false;
       waiting_ = Wait::Nothing;  // the same wait once more
       return send(ResetData{});
+    case Wait::Word:
+      takes_silence_ = true;
+      return open_legs();
     case Wait::Data:
       warn("the backend didn't open its data connection");
+      send(Note{DataTimeoutNote{Leg::Backend, Mode::Active}});
       lose_data();
       return settle_transfer();
     case Wait::TransferReply:
@@ -241,9 +247,10 @@ bool Session::is_idle() const {
 void Session::end_if_over() {
   if (backend_gone_ && !payload_moves()) return end_without_backend();
   if (client_gone_) {
-    // Nobody is there to open a data connection, nor to hear that one broke.
+    // Nobody is there to open a passive data connection, nor to hear that one broke.
+    const bool waits_for_client = data_.state() == DataChannel::State::Waiting && data_.plan().client == Mode::Passive;
     const bool stuck = replies_.transfer() != nullptr && !payload_moves() && held_code_ == 0 &&
-                       (data_.state() == DataChannel::State::Waiting || data_.state() == DataChannel::State::Broken);
+                       (waits_for_client || data_.state() == DataChannel::State::Broken);
     if (is_idle() || stuck || !connected_) return end(EndReason::ClientClosed);
   }
   if (draining_ && (is_idle() || !connected_)) {
@@ -259,13 +266,15 @@ Session::Wait Session::wait() const {
   if (!replies_.empty() && replies_.front().answered) return Wait::TransferReply;
   if (!replies_.empty() && replies_.front().transfer) {
     if (payload_moves()) return Wait::Nothing;
+    if (waits_for_word()) return Wait::Word;
     // Only an active backend's connection is waited for with nothing else to bound it.
     const bool is_sure = replies_.front().preliminary || held_code_ != 0;
     const bool awaits_backend = data_.state() == DataChannel::State::Waiting &&
                                 (data_.stands(Leg::Client) || data_.plan().client == Mode::Active);
     if (awaits_backend && is_sure) return Wait::Data;
     if (held_code_ != 0) return Wait::Nothing;  // the lease's end bounds it
-    return data_.stands(Leg::Client) || data_.state() == DataChannel::State::Broken ? Wait::TransferReply : Wait::Reply;
+    const bool is_over = data_.state() == DataChannel::State::Open || data_.state() == DataChannel::State::Broken;
+    return is_over || client_gone_ ? Wait::TransferReply : Wait::Reply;
   }
   if (client_gone_) return Wait::TransferReply;
   if (!logged_in_) return Wait::Login;
@@ -293,6 +302,8 @@ void Session::set_timer(bool progress) {
       return send(SetTimer{timeouts.reply});
     case Wait::Abort:
       return send(SetTimer{holding_data_ ? std::min(timeouts.abort, kAbortGrace) : timeouts.abort});
+    case Wait::Word:
+      return send(SetTimer{kSilence});
     case Wait::Data:
       return send(SetTimer{timeouts.data_connect});
     case Wait::TransferReply:

@@ -64,7 +64,7 @@ class Session {
     ftp::LineFault fault;
   };
   /// What the session waits for: decides the one timer.
-  enum class Wait : std::uint8_t { Nothing, Handshake, Greeting, Login, Idle, Reply, Abort, Data, TransferReply };
+  enum class Wait : std::uint8_t { Nothing, Handshake, Greeting, Login, Idle, Reply, Abort, Word, Data, TransferReply };
 
   // Events.
   void on(const ClientLine& line);
@@ -124,6 +124,8 @@ class Session {
   void client_is_set_up(std::string_view told, std::string_view client_side);
   void refuse_data(int code, std::string_view text);
   void open_legs();
+  [[nodiscard]] bool is_sure(const Pending& transfer) const;
+  [[nodiscard]] bool waits_for_word() const;
   void lose_data();
   void discard_data();
 
@@ -167,6 +169,7 @@ class Session {
   std::string asked_argument_;                      ///< Of the client's command.
   std::optional<ftp::Endpoint> gateway_at_;         ///< Where an active backend is to connect.
   std::optional<ftp::Endpoint> backend_data_;       ///< What a passive backend answered.
+  bool takes_silence_ = false;                      ///< The backend kept its 1xx back for too long.
   bool backend_fell_back_ = false;                  ///< EPSV was refused as unknown, PASV was sent instead.
   std::string backend_answer_;                      ///< The line that said so, for the trace.
   std::optional<ftp::AddressError> backend_error_;  ///< Or why its answer is of no use.

@@ -38,6 +38,7 @@ void Session::set_up_data(const ftp::Command& command) {
   discard_data();
   data_.set_up(plan_data(command.verb, options_.data_mode, backend_family_, options_.backend_lacks_epsv), client);
   asked_argument_ = command.argument;
+  takes_silence_ = false;
   backend_fell_back_ = false;
   gateway_at_.reset();
   if (data_.plan().backend == Mode::Active) return send(ListenForBackend{});
@@ -66,7 +67,7 @@ void Session::ask_backend(ftp::Verb verb, std::string_view argument) {
   backend_answer_.clear();
   replies_.push({.verb = verb});
   std::string line(ftp::verb_name(verb));
-  if (!argument.empty()) line.append(" ").append(argument);
+  if (!argument.empty()) line.append(" ").append(ftp::telnet_escaped(argument));
   send(ToBackend{line + "\r\n"});
 }
 
@@ -213,9 +214,8 @@ void Session::open_legs() {
     send(OpenBackendData{data_.address(), data_.port()});
   }
   // An active client is connected to as a server would do it: not before the transfer is sure to come.
-  const bool is_sure =
-      transfer != nullptr && (plan.backend == Mode::Active || transfer->preliminary || held_code_ != 0);
-  if (plan.client == Mode::Active && data_.is_idle(Client) && data_.stands(Backend) && is_sure) {
+  const bool sure = transfer != nullptr && is_sure(*transfer);
+  if (plan.client == Mode::Active && data_.is_idle(Client) && data_.stands(Backend) && sure) {
     data_.connecting(Client);
     send(OpenClientData{data_.client()});
   }
@@ -224,6 +224,17 @@ void Session::open_legs() {
     send(RelayData{.client_tls = security_.has_private_data(),
                    .backend_tls = options_.backend_tls != config::BackendTls::Off && options_.backend_private_data});
   }
+}
+
+/// The backend won't refuse the transfer any more.
+bool Session::is_sure(const Pending& transfer) const {
+  return data_.plan().backend == Mode::Active || transfer.preliminary || held_code_ != 0 || takes_silence_;
+}
+
+/// An active client isn't connected to yet because nobody knows what the backend makes of the transfer.
+bool Session::waits_for_word() const {
+  return data_.state() == DataChannel::State::Waiting && data_.plan().client == Mode::Active &&
+         data_.is_idle(Leg::Client) && data_.stands(Leg::Backend) && !is_sure(replies_.front());
 }
 
 void Session::on(const DataConnected& connected) {
@@ -246,8 +257,10 @@ void Session::on(const DataUnreachable& unreachable) {
 void Session::on(const LeaseExpired&) {
   if (data_.state() != DataChannel::State::Waiting) return;
   const bool in_use = replies_.transfer() != nullptr;
-  // With an active client the transfer itself is the use, and other timeouts bound it.
-  if (in_use && data_.plan().client == Mode::Active) return;
+  // Where it isn't the client that is missing, the transfer itself is the use, and other timeouts bound it.
+  if (in_use && (data_.plan().client == Mode::Active || data_.stands(Leg::Client))) return;
+  const bool backend_missed = data_.plan().backend == Mode::Active && !data_.stands(Leg::Backend);
+  if (backend_missed) send(Note{DataTimeoutNote{Leg::Backend, Mode::Active}});
   lose_data();
   if (in_use) return settle_transfer();
   data_.expired();

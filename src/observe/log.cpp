@@ -153,6 +153,7 @@ struct Level {
   LogLevel operator()(const gateway::LoginNote&) const { return LogLevel::Info; }
   LogLevel operator()(const gateway::RewriteNote&) const { return LogLevel::Debug; }
   LogLevel operator()(const gateway::LeaseNote&) const { return LogLevel::Warn; }
+  LogLevel operator()(const gateway::DataTimeoutNote&) const { return LogLevel::Info; }
   LogLevel operator()(const gateway::TransferNote&) const { return LogLevel::Info; }
   LogLevel operator()(const gateway::WarningNote&) const { return LogLevel::Warn; }
 };
@@ -171,6 +172,10 @@ struct Describe {
   }
   Event operator()(const gateway::LeaseNote& lease) const {
     return {"no passive port", {{"why", std::string(failure_name(lease.why))}}};
+  }
+  Event operator()(const gateway::DataTimeoutNote& late) const {
+    return {"no data connection",
+            {{"leg", std::string(leg_name(late.leg))}, {"mode", std::string(mode_name(late.mode))}}};
   }
   Event operator()(const gateway::TransferNote& transfer) const {
     Event event{"transfer",

@@ -239,6 +239,10 @@ void Metrics::note(const gateway::Note& note) {
           return state.rewrites_pasv.Increment();
       }
     }
+    void operator()(const gateway::DataTimeoutNote& late) const {
+      state.data_connections[std::to_underlying(late.leg)][std::to_underlying(late.mode)][DataResult::Timeout]
+          .Increment();
+    }
     void operator()(const gateway::TransferNote& transfer) const {
       state.transfers[std::to_underlying(transfer.direction)][transfer.result].Increment();
     }

@@ -94,8 +94,9 @@ void SessionDriver::connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const
 
 void SessionDriver::leg_connected(gateway::Leg leg, net::Fd socket) {
   const Turn turn(*this);
-  // An active backend may come while the timer runs for the client's port.
-  if (!lease_ && !wants_lease_) lease_timer_.stop();
+  if (leg == gateway::Leg::Backend) acceptor_.reset();
+  // The timer runs on for whoever is still awaited: the client on its port, or the backend on its own.
+  if (!lease_ && !wants_lease_ && !acceptor_) lease_timer_.stop();
   data_leg(leg).socket = std::move(socket);
   worker_.shared().metrics.data_connection(leg, data_leg(leg).mode, observe::Metrics::DataResult::Ok);
   handle(gateway::DataConnected{leg});
@@ -183,7 +184,12 @@ void SessionDriver::lease_timed_out() {
     worker_.shared().metrics.lease(observe::Metrics::LeaseEvent::Exhausted);
     return handle(gateway::LeaseRefused{gateway::LeaseFailure::Exhausted});
   }
-  if (!lease_) return handle(gateway::LeaseExpired{});
+  if (!lease_) {
+    handle(gateway::LeaseExpired{});
+    // A transfer that uses the port may yet be refused and leave it behind.
+    if (acceptor_) lease_timer_.start(config_->passive_ports.lease_timeout);
+    return;
+  }
   const auto lease = *lease_;
   // Claimed in this moment by another worker: then the connection is on its way to us.
   if (!worker_.drop_lease(lease, Worker::LeaseEnd::Expired)) return;

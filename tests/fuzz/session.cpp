@@ -2,6 +2,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,10 +21,13 @@ using namespace pasvgate::gateway;
 
 class World {
  public:
-  explicit World(config::DataMode mode) : session_(options(mode)) { session_.begin(actions_); }
+  explicit World(std::uint8_t modes) : session_(options(modes)) {
+    session_.begin(actions_);
+    take_actions();
+  }
 
   void step(std::uint8_t choice, std::string_view text) {
-    switch (choice % 23) {
+    switch (choice % 27) {
       case 0:
       case 1:
         return play(ClientLine{text});
@@ -68,6 +72,14 @@ class World {
         return play(ClientLine{"PORT 192,0,2,1,200,10"});
       case 22:
         return play(ClientLine{"EPRT |1|192.0.2.1|51210|"});
+      case 23:
+        return play(TlsStarted{Leg::Client});
+      case 24:
+        return play(TlsStarted{Leg::Backend});
+      case 25:
+        return play(TlsFailed{text.empty() ? Leg::Client : Leg::Backend});
+      case 26:
+        return play(ClientLine{"AUTH TLS"});
       default:
         return;
     }
@@ -77,7 +89,7 @@ class World {
   void play(const Event& event) {
     // The driver never reports what can't have happened.
     if (std::holds_alternative<BackendConnected>(event)) {
-      if (connected_) return;
+      if (connected_ || !asked_backend_) return;
       connected_ = true;
     }
     if (std::holds_alternative<BackendLine>(event) && !connected_) return;
@@ -110,7 +122,29 @@ class World {
     const bool ends = std::holds_alternative<DataEnded>(event) || std::holds_alternative<DataBroken>(event);
     if (ends && !relaying_) return;
     if (std::holds_alternative<DataBroken>(event)) relaying_ = false;
+    if (const auto* started = std::get_if<TlsStarted>(&event)) {
+      if (handshake_ != started->leg) return;
+      handshake_.reset();
+    }
+    if (const auto* failed = std::get_if<TlsFailed>(&event)) {
+      if (handshake_ != failed->leg) return;
+      handshake_.reset();
+    }
+    if (handshake_ == Leg::Client && std::holds_alternative<ClientLine>(event)) return;
+    if (handshake_ == Leg::Backend && std::holds_alternative<BackendLine>(event)) return;
+    if (std::holds_alternative<TimerFired>(event)) {
+      if (!timer_) return;
+      timer_ = false;
+    }
     session_.handle(event, actions_);
+    take_actions();
+    // Something always ends the wait: the session's timer, the driver's for a lease or a connection, or the relay's.
+    const bool has_bound =
+        timer_ || !connected_ || asked_ || leased_ || asked_port_ || relaying_ || dialling_[0] || dialling_[1];
+    require(ended_ || has_bound);
+  }
+
+  void take_actions() {
     for (const auto& action : actions_) check(action);
     actions_.clear();
   }
@@ -138,7 +172,15 @@ class World {
       asked_ = leased_ = asked_port_ = listening_ = relaying_ = false;
       dialling_ = standing_ = {};
     }
+    if (std::holds_alternative<SetTimer>(action)) timer_ = true;
+    if (std::holds_alternative<StopTimer>(action)) timer_ = false;
+    if (std::holds_alternative<ConnectBackend>(action)) asked_backend_ = true;
+    if (const auto* start = std::get_if<StartTls>(&action)) {
+      require(!handshake_);
+      handshake_ = start->leg;
+    }
     if (const auto* text = std::get_if<ToBackend>(&action)) {
+      require(handshake_ != Leg::Backend);
       require(connected_);
       require(text->text.ends_with("\r\n"));
       require(text->text.find('\n') == text->text.size() - 1);
@@ -153,8 +195,11 @@ class World {
     dialling_.at(index) = true;
   }
 
-  static SessionOptions options(config::DataMode mode) {
-    return {.limits = {.pipelined_commands = 4}, .data_mode = mode};
+  static SessionOptions options(std::uint8_t modes) {
+    return {.limits = {.pipelined_commands = 4},
+            .data_mode = static_cast<config::DataMode>(modes % 3),
+            .client_tls = static_cast<config::ClientTls>(modes / 3 % 4),
+            .backend_tls = static_cast<config::BackendTls>(modes / 12 % 3)};
   }
 
   Session session_;
@@ -162,6 +207,9 @@ class World {
   bool connected_ = false;
   bool asked_ = false;
   bool leased_ = false;
+  std::optional<Leg> handshake_;
+  bool timer_ = false;
+  bool asked_backend_ = false;
   bool asked_port_ = false;
   bool listening_ = false;
   bool relaying_ = false;
@@ -172,13 +220,13 @@ class World {
 
 }  // namespace
 
-// The input: a data mode and records of a choice byte and a line.
+// The input: modes and records of a choice byte and a line.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string_view rest(reinterpret_cast<const char*>(data), size);
-  // The first byte chooses the backend's data mode.
-  const std::uint8_t mode = rest.empty() ? 0 : static_cast<std::uint8_t>(rest.front()) % 3;
+  // The first byte chooses the modes.
+  const auto modes = static_cast<std::uint8_t>(rest.empty() ? 0 : rest.front());
   if (!rest.empty()) rest.remove_prefix(1);
-  World world(static_cast<config::DataMode>(mode));
+  World world(modes);
   while (!rest.empty()) {
     const auto choice = static_cast<std::uint8_t>(rest.front());
     rest.remove_prefix(1);

@@ -258,3 +258,34 @@ TEST_CASE("FEAT names EPRT only where active mode is allowed") {
   d.client("FEAT").backend({"211-Features", " EPRT", " MDTM", "211 End"});
   CHECK(d.to_client == "211-Features\r\n MDTM\r\n EPSV\r\n211 End\r\n");
 }
+
+TEST_CASE("E6: a passive backend that keeps its 1xx back doesn't keep its active client waiting") {
+  auto d = Dialogue::logged_in({.data_mode = kPassive});
+  d.client(kPort).backend({"227 (10,0,0,5,4,5)"}).client("STOR f").event(kBackendLeg);
+  CHECK_FALSE(d.dialled);
+  CHECK(d.timer == config::Milliseconds(1'000));
+  d.event(TimerFired{});
+  CHECK(d.dialled == kClient);
+  d.event(kClientLeg).event(DataEnded{ftp::Direction::Upload, 3}).forget().backend({"226 y"});
+  CHECK(d.to_client == "226 y\r\n");
+}
+
+TEST_CASE("an active backend may take its time before it says anything") {
+  auto d = Dialogue::logged_in({.data_mode = kActive});
+  d.client("PASV").backend({"200 ok"}).event(kClientLeg).client("RETR f");
+  CHECK(d.timer == config::Timeouts{}.reply);
+  d.event(LeaseExpired{});
+  CHECK(d.times("ResetData") == 0);
+  d.event(kBackendLeg);
+  CHECK(d.times("RelayData") == 1);
+}
+
+TEST_CASE("an active client that has said all it has to say is served") {
+  auto d = Dialogue::logged_in();
+  d.client(kPort).backend({"200 ok"}).client("RETR f").event(ClientClosed{Closing::Orderly});
+  CHECK_FALSE(d.ended());
+  d.backend({"150 x"}).event(kBackendLeg).event(kClientLeg);
+  CHECK(d.times("RelayData") == 1);
+  d.event(DataEnded{ftp::Direction::Download, 3}).backend({"226 y"});
+  CHECK(d.reason == EndReason::ClientClosed);
+}

@@ -145,6 +145,8 @@ TEST_CASE("PORT and EPRT: only to the client itself, and to no low port") {
 TEST_CASE("G36: block and compressed mode are refused, others are the backend's to answer") {
   CHECK(own_answer(ftp::Command::parse("MODE B")) == "504 Only stream mode is available here.\r\n");
   CHECK(own_answer(ftp::Command::parse("mode c")) == "504 Only stream mode is available here.\r\n");
+  CHECK(own_answer(ftp::Command::parse("MODE  B ")) == "504 Only stream mode is available here.\r\n");
   CHECK_FALSE(own_answer(ftp::Command::parse("MODE S")));
+  CHECK_FALSE(own_answer(ftp::Command::parse("MODE")));
   CHECK_FALSE(own_answer(ftp::Command::parse("MODE Z")));
 }
