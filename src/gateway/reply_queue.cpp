@@ -37,9 +37,6 @@ Pending* ReplyQueue::match(const ftp::ReplyLine& line) {
   if (line.code >= 210 && line.code <= 215) {
     if (auto* stat = find(ftp::Verb::Stat)) return stat;
   }
-  if (line.code == 221) {
-    if (auto* quit = find(ftp::Verb::Quit)) return quit;
-  }
   if (line.code == 225) {
     if (auto* abort = find(ftp::Verb::Abor)) return abort;
   }

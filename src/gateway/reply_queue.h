@@ -25,9 +25,9 @@ struct Pending {
 };
 
 /// Which command a reply belongs to. Replies come in the order of the commands, but for three things that real servers
-/// do: STAT and QUIT may be answered while a transfer runs, an ABOR gets one reply or two (its own and the
-/// transfer's), and an ABOR that was given up may be answered late or never: then the reply to a NOOP of the gateway's
-/// own, sent behind it, tells where the replies are in step again.
+/// do: STAT may be answered while a transfer runs, an ABOR gets one reply or two (its own and the transfer's), and an
+/// ABOR that was given up may be answered late or never: then the reply to a NOOP of the gateway's own, sent behind it,
+/// tells where the replies are in step again.
 class ReplyQueue {
  public:
   void push(Pending pending) { pending_.push_back(std::move(pending)); }

@@ -87,14 +87,13 @@ void Session::on(const ClientLine& line) {
 }
 
 // RFC 959 §4.1.3 lets ABOR, STAT and QUIT in while a transfer runs. Others keep their turn: most servers read nothing
-// then.
+// then. So does QUIT, whose answer comes behind the transfer anyway: Pure-FTPd takes it for an ABOR.
 bool Session::may_overtake(const ftp::Command& command) const {
   const bool transferring = !replies_.empty() && replies_.front().transfer && !replies_.front().answered;
   if (!transferring || aborting_) return false;
   if (command.verb == ftp::Verb::Abor) return true;
   // One at a time: Pure-FTPd gives one answer to all that it finds when it looks.
-  return held_code_ == 0 && commands_.empty() && replies_.size() == 1 &&
-         (command.verb == ftp::Verb::Stat || command.verb == ftp::Verb::Quit);
+  return command.verb == ftp::Verb::Stat && held_code_ == 0 && commands_.empty() && replies_.size() == 1;
 }
 
 void Session::abort_transfer() {

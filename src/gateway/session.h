@@ -175,7 +175,6 @@ class Session {
   std::optional<ftp::AddressError> backend_error_;  ///< Or why its answer is of no use.
   std::string held_;                                ///< A transfer's final reply, until the payload is delivered.
   int held_code_ = 0;                               ///< Its code; 0 when nothing is held.
-  std::string held_quit_;                           ///< A 221 that came before the transfer's final reply.
 
   std::string restart_;  ///< The argument of a REST that the backend took.
 

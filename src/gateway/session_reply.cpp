@@ -90,12 +90,6 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
     std::string text;
     feat_->edit(line, text);
     if (!text.empty()) send(ToClient{std::move(text)});
-  } else if (verb == ftp::Verb::Quit && line.is_failure() && replies_.transfer() != nullptr) {
-    // A server that takes no QUIT now (Pure-FTPd) takes it behind the transfer.
-    if (line.ends_reply()) commands_.push_front({std::string(ftp::verb_name(verb)), ftp::LineFault::None});
-  } else if (verb == ftp::Verb::Quit && replies_.transfer() != nullptr) {
-    if (held_quit_.size() < kHeldReplyLimit || line.ends_reply())
-      held_quit_.append(line.line).append("\r\n");  // E18: the transfer's reply comes first
   } else {
     to_client(line.line);
   }
@@ -111,7 +105,7 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
     // It has seen the ABOR and won't end the transfer for it (G6): the end of the data connection will.
     if (std::exchange(holding_data_, false)) send(ResetData{});
   }
-  if (verb == ftp::Verb::Quit && line.is_success() && held_quit_.empty()) return end(EndReason::Quit);
+  if (verb == ftp::Verb::Quit && line.is_success()) return end(EndReason::Quit);
   run_queued();
 }
 
@@ -212,10 +206,6 @@ void Session::finish_transfer(int code) {
   replies_.remove(&transfer);
   if (replies_.find(ftp::Verb::Abor) == nullptr) aborting_ = false;
   if (std::exchange(backend_paused_, false)) send(ResumeBackend{});
-  if (!held_quit_.empty()) {
-    reply(std::exchange(held_quit_, {}));
-    end(EndReason::Quit);
-  }
 }
 
 void Session::note_transfer(const Pending& transfer, TransferNote::Result result, int code) {
@@ -252,9 +242,8 @@ void Session::give_up_abort() {
 /// The backend closed the control connection, and no payload moves any more.
 void Session::end_without_backend() {
   if (ended_) return;
-  const bool quitting = replies_.find(ftp::Verb::Quit) != nullptr || !held_quit_.empty();
+  const bool quitting = replies_.find(ftp::Verb::Quit) != nullptr;
   if (replies_.transfer() != nullptr && data_.state() != DataChannel::State::None) {
-    held_quit_.clear();
     fail_transfer();
   }
   if (quitting) return end(EndReason::Quit);

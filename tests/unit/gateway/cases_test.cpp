@@ -333,19 +333,6 @@ TEST_CASE("E17: STAT during a transfer, answered in every way") {
   CHECK(d.transfers[0].result == Result::Ok);
 }
 
-TEST_CASE("E18: QUIT that a server refuses during a transfer is said again behind it") {
-  auto d = Dialogue::logged_in();
-  d.open_data().client("RETR f").backend({"150 x"}).client("QUIT").forget();
-  d.backend({"500 Unknown command"});  // Pure-FTPd
-  CHECK(d.times("ResetData") == 0);
-  CHECK(d.to_client.empty());
-  d.event(kDownloaded).backend({"226 y"});
-  CHECK(d.to_backend == "QUIT\r\n");
-  d.backend({"221 bye"});
-  CHECK(d.to_client == "226 y\r\n221 bye\r\n");
-  CHECK(d.reason == EndReason::Quit);
-}
-
 TEST_CASE("F3: a reply that ends with another code than it began with ends with the next of its own, or by its bound") {
   auto d = Dialogue::logged_in();
   d.client("PWD").backend({"257-x", "226 end"});
