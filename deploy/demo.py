@@ -44,11 +44,12 @@ def main():
     with servers.Vsftpd() as server:
         server.put("hello.txt", b"hello from behind the gateway\n")
         gateway = subprocess.Popen([os.environ["PASVGATE"], "run", "--listen", "{}:{}".format(*LISTEN), "--backend",
-                                    server.address, "--advertise", "127.0.0.1", "--passive-ports", "31000-31099"])
+                                    server.address, "--advertise", "127.0.0.1", "--passive-ports", "31000-31099", *sys.argv[1:]])
         try:
             wait_for(LISTEN, gateway)
             login = f"{servers.USER}:{servers.PASSWORD}"
             url = "ftp://{}:{}/".format(*LISTEN)
+            tls = f"\nwith TLS:\n  curl --ssl-reqd --insecure -u {login} {url}hello.txt" if sys.argv[1:] else ""
             print(f"""
 The server's own answer to PASV:  {answer_to_pasv((server.host, server.port))}
 The same through pasvgate:        {answer_to_pasv(LISTEN)}
@@ -56,7 +57,7 @@ The same through pasvgate:        {answer_to_pasv(LISTEN)}
 Try it:
   curl --disable-epsv --no-ftp-skip-pasv-ip -u {login} {url}hello.txt
   curl -u {login} -T README.md {url}
-  lftp -u {login.replace(":", ",")} -e 'ls; bye' {url}
+  lftp -c 'set ftp:ssl-allow no; open -u {login.replace(":", ",")} {url}; ls'{tls}
 and without the gateway, which fails:
   curl --disable-epsv --no-ftp-skip-pasv-ip --connect-timeout 5 -u {login} ftp://{server.address}/hello.txt
 
