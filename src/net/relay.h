@@ -50,6 +50,8 @@ class Relay {
   /// Both directions are delivered, or the relay is broken.
   [[nodiscard]] bool is_over() const;
   [[nodiscard]] const std::string& error() const { return error_; }
+  /// The side's TLS isn't up, or wasn't at the end.
+  [[nodiscard]] virtual bool is_in_handshake(Side) const { return false; }
 
  protected:
   struct Leg {

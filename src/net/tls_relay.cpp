@@ -35,7 +35,7 @@ std::chrono::milliseconds TlsRelay::stall() const {
 
 Relay::Side TlsRelay::late() const {
   for (const Side side : {Side::Client, Side::Backend}) {
-    if (secure(side).stage == Stage::Handshake) return side;
+    if (is_in_handshake(side)) return side;
   }
   return Relay::late();
 }

@@ -25,6 +25,7 @@ class TlsRelay final : public Relay {
   };
   TlsRelay(Loop& loop, Fd client, Secured client_tls, Fd backend, Secured backend_tls, const Times& times,
            Listener& listener);
+  [[nodiscard]] bool is_in_handshake(Side side) const override { return secure(side).stage == Stage::Handshake; }
 
  private:
   struct Buffer {

@@ -60,6 +60,10 @@ void SessionDriver::execute(const gateway::Note& note) {
 }
 
 void SessionDriver::execute(const gateway::End& action) {
+  for (const auto leg : {gateway::Leg::Client, gateway::Leg::Backend}) {
+    const bool was_late = action.reason == gateway::EndReason::TlsFailed && control_leg(leg).starts_tls;
+    if (was_late) note_tls_failure(leg, kLateHandshake);
+  }
   ended_ = action.reason;
   log_.ended(action.reason, std::chrono::nanoseconds(uv_hrtime() - started_), session_.user());
 }

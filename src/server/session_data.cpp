@@ -227,9 +227,14 @@ void SessionDriver::on_secured(net::Relay::Side side, const net::Tls& tls) {
 void SessionDriver::on_broken(net::Relay::Side side, bool stalled) {
   const Turn turn(*this);
   const auto leg = leg_of(side);
-  if (!relay_->error().empty()) {
+  std::string error = relay_->error();
+  if (relay_->is_in_handshake(side)) {
+    if (stalled) error = kLateHandshake;
+    worker_.shared().metrics.tls_handshake(leg, "", false);
+  }
+  if (!error.empty()) {
     observe::log(config::LogLevel::Warn, "data connection broken",
-                 {{"session", log_.id()}, {"leg", std::string(leg_name(leg))}, {"error", relay_->error()}});
+                 {{"session", log_.id()}, {"leg", std::string(leg_name(leg))}, {"error", std::move(error)}});
   }
   worker_.shared().metrics.data_connection(leg, data_leg(leg).mode, observe::Metrics::DataResult::Failed);
   handle(gateway::DataBroken{leg, stalled, relay_->bytes(ftp::Direction::Download),

@@ -119,6 +119,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   Leg& control_leg(gateway::Leg leg) { return leg == gateway::Leg::Client ? client_ : backend_; }
   void begin_tls(gateway::Leg leg);
   void tls_failed(gateway::Leg leg, std::string_view why);
+  void note_tls_failure(gateway::Leg leg, std::string_view why);
+  static constexpr std::string_view kLateHandshake = "the TLS handshake took too long";
   std::unique_ptr<net::Tls> make_tls(gateway::Leg leg, const net::Fd& socket, net::Tls::Channel channel);
   std::unique_ptr<net::Relay> make_relay(const gateway::RelayData& action);
   void backend_connected(net::Result<BackendConnection::Connected> connected);

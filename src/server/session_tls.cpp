@@ -40,11 +40,15 @@ void SessionDriver::on_secured(net::Stream& stream) {
 }
 
 void SessionDriver::tls_failed(gateway::Leg leg, std::string_view why) {
+  note_tls_failure(leg, why);
+  handle(gateway::TlsFailed{leg});
+}
+
+void SessionDriver::note_tls_failure(gateway::Leg leg, std::string_view why) {
   control_leg(leg).starts_tls = false;
   worker_.shared().metrics.tls_handshake(leg, "", false);
   observe::log(config::LogLevel::Warn, "no encryption",
                {{"session", log_.id()}, {"leg", std::string(leg_name(leg))}, {"error", std::string(why)}});
-  handle(gateway::TlsFailed{leg});
 }
 
 void SessionDriver::execute(const gateway::EndTls&) { client_.stream->end_tls(); }
