@@ -24,3 +24,14 @@ def make(folder, name, *names, kind="ec", days=30):
 @functools.cache
 def files(name, kind="ec"):
     return make(FOLDER.name, name, kind=kind)
+
+
+def tls_sections(client_mode="off", backend_mode="off", **more):
+    """Gateway sections for these modes; the backend's certificate is checked against the one it has."""
+    certificate, key = files("localhost")
+    listener = {"name": "public", "address": "127.0.0.1:0", "tls": client_mode}
+    backend = {"tls": backend_mode, **({"tls_ca": certificate} if backend_mode != "off" else {})}
+    sections = {"listeners": [{**listener, **more.pop("listener", {})}],
+                "backends": {"default": {**backend, **more.pop("backend", {})}},
+                "tls": {"certificates": [{"certificate": certificate, "key": key}], **more.pop("tls", {})}}
+    return {**sections, **more}

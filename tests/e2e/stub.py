@@ -35,10 +35,11 @@ class StubSession:
     def raw(self, data):
         self.sock.sendall(data)
 
-    def listen(self, host="127.0.0.1"):
+    def listen(self, host=None):
         """Opens the data listener anew; returns its port."""
+        host = host or self.sock.getsockname()[0]
         self.drop_listener()
-        self.listener = socket.create_server((host, 0))
+        self.listener = socket.create_server((host, 0), family=self.sock.family)
         self.listener.settimeout(seconds(10))
         return self.listener.getsockname()[1]
 
@@ -53,6 +54,9 @@ class StubSession:
         self.data.settimeout(seconds(20))
         self.drop_listener()
         return self.data
+
+    def end(self, data):
+        """What comes before the end of a data connection."""
 
     def tuple(self, port):
         return f"{self.stub.inside},{port // 256},{port % 256}"
@@ -138,6 +142,7 @@ class StubSession:
         try:
             with self.accept() as data:
                 data.sendall(body)
+                self.end(data)
         except OSError:
             self.reply("426 broken")
             return
@@ -153,6 +158,7 @@ class StubSession:
         try:
             with self.accept() as data:
                 body = read_all(data)
+                self.end(data)
         except ConnectionResetError:
             self.stub.broken_uploads.append(argument)
             self.reply("426 broken")
@@ -179,6 +185,8 @@ class StubSession:
 
 
 class Stub:
+    session_class = StubSession
+
     def __init__(self, greeting="220 stub ready", host="127.0.0.1"):
         self.greeting = greeting
         self.inside = INSIDE
@@ -189,9 +197,10 @@ class Stub:
         self.broken_uploads = []
         self.errors = []
         self.sessions = []
-        self.server = socket.create_server((host, 0), backlog=256)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.server = socket.create_server((host, 0), family=family, backlog=256)
         self.port = self.server.getsockname()[1]
-        self.address = f"{host}:{self.port}"
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self.open = True
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -201,7 +210,7 @@ class Stub:
                 sock, _ = self.server.accept()
             except OSError:
                 return
-            session = StubSession(self, sock)
+            session = self.session_class(self, sock)
             self.sessions.append(session)
             threading.Thread(target=self._serve, args=(session,), daemon=True).start()
 

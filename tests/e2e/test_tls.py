@@ -5,24 +5,13 @@ import random
 import tempfile
 import unittest
 
-import certificates
 import clients
 import servers
 import tap
+from certificates import tls_sections
 from harness import Gateway
 
 BODY = random.Random(4).randbytes(1_500_000)
-
-
-def tls_sections(client_mode="off", backend_mode="off", **more):
-    """Gateway sections for these modes; the backend's certificate is checked against the one it has."""
-    certificate, key = certificates.files("localhost")
-    listener = {"name": "public", "address": "127.0.0.1:0", "tls": client_mode}
-    backend = {"tls": backend_mode, **({"tls_ca": certificate} if backend_mode != "off" else {})}
-    sections = {"listeners": [{**listener, **more.pop("listener", {})}],
-                "backends": {"default": {**backend, **more.pop("backend", {})}},
-                "tls": {"certificates": [{"certificate": certificate, "key": key}], **more.pop("tls", {})}}
-    return {**sections, **more}
 
 
 class Mixes:
