@@ -201,6 +201,14 @@ void SessionDriver::flow_control() {
 
 /// The end of the outermost turn: what was queued goes out, what was kept back comes in, and an ended session closes.
 void SessionDriver::finish_turn() {
+  // A peer that is near may finish its handshake, or fail, at once: what that brings goes out too.
+  do {
+    flush_turn();
+  } while (begin_ordered_tls());
+  if (ended_) close_session();
+}
+
+void SessionDriver::flush_turn() {
   do {
     if (backend_.stream && !closing_) backend_.stream->flush();
     if (client_.stream) client_.stream->flush();
@@ -210,10 +218,17 @@ void SessionDriver::finish_turn() {
   // A last flush for what take_unread brought.
   if (backend_.stream && !closing_) backend_.stream->flush();
   if (client_.stream) client_.stream->flush();
+}
+
+/// True when there was an order.
+bool SessionDriver::begin_ordered_tls() {
+  bool began = false;
   for (const auto leg : {gateway::Leg::Client, gateway::Leg::Backend}) {
-    if (!ended_ && control_leg(leg).starts_tls && !control_leg(leg).binding) begin_tls(leg);
+    if (ended_ || !control_leg(leg).starts_tls || control_leg(leg).binding) continue;
+    began = true;
+    begin_tls(leg);
   }
-  if (ended_) close_session();
+  return began;
 }
 
 void SessionDriver::backend_connected(net::Result<BackendConnection::Connected> connected) {

@@ -91,6 +91,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void take_lines(Leg& leg, std::string_view bytes);
   void take_unread();
   void finish_turn();
+  void flush_turn();
+  bool begin_ordered_tls();
   void flow_control();
 
   void execute(const gateway::ConnectBackend& action);
