@@ -1,5 +1,6 @@
 """The raw client with TLS, which also does what no real one does."""
 
+import socket
 import ssl
 
 from raw import Raw
@@ -106,6 +107,13 @@ class RawTls(Raw):
             self.sock = self.sock.unwrap()
             self.data_session = session
         return reply
+
+
+def underneath(sock):
+    """The socket of `sock`, without its TLS."""
+    plain = socket.socket(fileno=sock.detach())
+    plain.settimeout(seconds(10))
+    return plain
 
 
 def is_refused(act):

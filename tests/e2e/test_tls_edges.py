@@ -10,7 +10,7 @@ import tap
 from certificates import tls_sections
 from harness import Gateway
 from raw import Raw
-from raw_tls import RawTls, VERSIONS, client_context, is_refused, lines_with, wait_line
+from raw_tls import RawTls, VERSIONS, client_context, is_refused, lines_with, underneath, wait_line
 from stub import Stub
 from waiting import until
 
@@ -282,7 +282,7 @@ class Ccc(Case):
         try:
             client.sock = plain.unwrap()
         except ssl.SSLWantReadError:
-            client.sock = socket.socket(fileno=plain.detach())
+            client.sock = underneath(plain)
         client.send("NOOP\r\n")
         client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
         self.assertEqual(client.reply().code, 200)
@@ -308,7 +308,7 @@ class Broken(Case):
             for garbage in (b"NOOP\r\n", b"\x17\x03\x03\x00\x20" + b"\xaa" * 32, b"\x17\x03\x03\xff\xff"):
                 with self.subTest(version=version, garbage=garbage):
                     client = self.client(self.plain_gateway, client_context(version)).login()
-                    with socket.socket(fileno=client.sock.detach()) as under:
+                    with underneath(client.sock) as under:
                         client.sock = under
                         client.send(garbage)
                         is_refused(client.reply)  # an alert, or the end
