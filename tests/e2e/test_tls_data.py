@@ -8,9 +8,8 @@ import tap
 from certificates import tls_sections
 from harness import Gateway
 from raw import Raw, read_all, reset
-from raw_tls import RawTls, VERSIONS, V12, client_context, is_refused, lines_with, wait_line
+from raw_tls import RawTls, VERSIONS, V12, client_context, is_refused, lines_with, underneath, wait_line
 from stub import Stub
-from stub_tls import TlsStub
 from waiting import seconds, until
 
 HELLO = (b"hello\r\n", 226)
@@ -19,11 +18,11 @@ UNBOUND = "the TLS session of the control channel wasn't resumed"
 
 
 class Case(unittest.TestCase):
-    stub_class = Stub
+    def setUp(self):
+        self.stub = self.enterContext(Stub())
 
-    def gateway(self, mode, backend_mode="off", **sections):
-        self.stub = self.enterContext(self.stub_class())
-        return self.enterContext(Gateway(self.stub.address, **tls_sections(mode, backend_mode, **sections)))
+    def gateway(self, mode, **sections):
+        return self.enterContext(Gateway(self.stub.address, **tls_sections(mode, **sections)))
 
     def client(self, gateway, *args, **options):
         return self.enterContext(RawTls(gateway.address, *args, **options))
@@ -142,6 +141,28 @@ class Reuse(Case):
         client.data_session = session
         for verb in ("PASV", "EPSV") * 5:
             self.assertEqual(client.transfer("RETR hello.txt", verb=verb), HELLO)
+
+
+    def test_after_broken_ones(self):
+        """The session outlives data connections that end in whatever way."""
+        gateway = self.gateway("required")
+        self.stub.files["big"] = BIG * 4
+        for name, context in self.contexts():
+            with self.subTest(name):
+                client = self.client(gateway, context()).login()
+                for end in (reset, ssl.SSLSocket.close):
+                    data = client.start("RETR big")
+                    self.assertGreater(len(data.recv(1000)), 0)
+                    end(data)
+                    self.assertEqual(client.reply().code, 426)
+                    self.works(client)
+                for code, command in ((226, "RETR hello.txt"), (426, "STOR cut")):
+                    data = client.start(command)
+                    if code == 226:
+                        self.assertEqual(read_all(data), b"hello\r\n")
+                    data.close()
+                    self.assertEqual(client.reply().code, code)
+                    self.works(client)
 
 
 class Ends(Case):
@@ -271,7 +292,7 @@ class Garbage(Case):
                     client = self.client(gateway, client_context(version)).login()
                     data = client.start("STOR evil")
                     data.sendall(BIG[:100_000])
-                    with socket.socket(fileno=data.detach()) as under:
+                    with underneath(data) as under:
                         under.sendall(garbage)
                         self.assertEqual(client.reply().code, 426)
                     self.works(client)
