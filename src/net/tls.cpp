@@ -17,7 +17,19 @@ using SslPointer = std::unique_ptr<SSL, OpenSslDelete<SSL_free>>;
 
 namespace {
 
-SslPointer new_ssl(const TlsContext::State& context) { return SslPointer(SSL_new(context.contexts.front().get())); }
+/// To OpenSSL an end without close_notify is a fatal error, which costs the session its life (TLS 1.2 without tickets):
+/// so it is told to wait, and `outcome` sees the end.
+long hide_end(BIO* bio, int operation, const char*, std::size_t, int, long, int result, std::size_t*) {
+  if (operation == (BIO_CB_READ | BIO_CB_RETURN) && result <= 0 && BIO_eof(bio)) BIO_set_retry_read(bio);
+  return result;
+}
+
+SslPointer new_ssl(const TlsContext::State& context, int socket) {
+  SslPointer ssl(SSL_new(context.contexts.front().get()));
+  SSL_set_fd(ssl.get(), socket);
+  BIO_set_callback_ex(SSL_get_rbio(ssl.get()), hide_end);
+  return ssl;
+}
 
 }  // namespace
 
@@ -35,10 +47,10 @@ std::shared_ptr<TlsBinding> make_tls_binding() {
 
 Tls::Tls(std::shared_ptr<TlsContext> context, int socket, Channel channel, std::shared_ptr<TlsBinding> binding)
     : context_(std::move(context)),
-      state_(new State{.ssl = new_ssl(*context_->state_), .peer = {std::move(binding), channel == Channel::Data}}) {
+      state_(new State{.ssl = new_ssl(*context_->state_, socket),
+                       .peer = {std::move(binding), channel == Channel::Data}}) {
   SSL* ssl = state_->ssl.get();
   SSL_set_ex_data(ssl, tls_peer_index(), &state_->peer);
-  SSL_set_fd(ssl, socket);
   SSL_set_accept_state(ssl);
   // A ticket that meets a client's closed socket becomes a reset, which cuts an upload (design §6).
   if (channel == Channel::Data) SSL_set_num_tickets(ssl, 0);
@@ -46,10 +58,9 @@ Tls::Tls(std::shared_ptr<TlsContext> context, int socket, Channel channel, std::
 
 Tls::Tls(std::shared_ptr<TlsContext> context, int socket, std::shared_ptr<TlsBinding> binding, const std::string& name)
     : context_(std::move(context)),
-      state_(new State{.ssl = new_ssl(*context_->state_), .peer = {binding, false}, .is_client = true}) {
+      state_(new State{.ssl = new_ssl(*context_->state_, socket), .peer = {binding, false}, .is_client = true}) {
   SSL* ssl = state_->ssl.get();
   SSL_set_ex_data(ssl, tls_peer_index(), &state_->peer);
-  SSL_set_fd(ssl, socket);
   SSL_set_connect_state(ssl);
   if (binding->session) SSL_set_session(ssl, binding->session.get());
   const bool is_address = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) == 1;
@@ -58,7 +69,11 @@ Tls::Tls(std::shared_ptr<TlsContext> context, int socket, std::shared_ptr<TlsBin
   if (context_->state_->verifies) SSL_set1_host(ssl, name.c_str());
 }
 
-Tls::~Tls() = default;
+Tls::~Tls() {
+  // OpenSSL forgets the session of a connection that wasn't closed in order, and a TLS 1.2 client without tickets could
+  // open no data connection any more behind one that was aborted.
+  SSL_set_shutdown(state_->ssl.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
 
 /// What the last call, which returned `result`, means.
 Tls::Step Tls::outcome(int result) {
@@ -67,7 +82,9 @@ Tls::Step Tls::outcome(int result) {
     case SSL_ERROR_NONE:
       return Step::Done;
     case SSL_ERROR_WANT_READ:
-      return Step::WantRead;
+      if (!BIO_eof(SSL_get_rbio(ssl))) return Step::WantRead;
+      error_ = "ended without close_notify";
+      return Step::Truncated;
     case SSL_ERROR_WANT_WRITE:
       return Step::WantWrite;
     case SSL_ERROR_ZERO_RETURN:
@@ -78,11 +95,10 @@ Tls::Step Tls::outcome(int result) {
     default:
       break;
   }
-  const bool is_end = ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
   const long verified = state_->is_client ? SSL_get_verify_result(ssl) : X509_V_OK;
   error_ = take_openssl_errors();
   if (verified != X509_V_OK) error_ += std::string(" (") + X509_verify_cert_error_string(verified) + ")";
-  return is_end ? Step::Truncated : Step::Failed;
+  return Step::Failed;
 }
 
 Tls::Step Tls::handshake() {
