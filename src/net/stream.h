@@ -46,6 +46,10 @@ class Stream {
   void start_tls(std::unique_ptr<Tls> tls);
   /// Sends close_notify; what the peer sends behind its own is in clear again (CCC, RFC 4217 §5).
   void end_tls();
+  /// See Tls::give_ticket.
+  void give_ticket() {
+    if (tls_ && secured_ == Secured::Yes) tls_->give_ticket();
+  }
   /// Nothing before and behind TLS.
   [[nodiscard]] const Tls* tls() const { return tls_.get(); }
   [[nodiscard]] const std::string& tls_error() const { return tls_error_; }

@@ -62,7 +62,8 @@ Tls::Tls(std::shared_ptr<TlsContext> context, int socket, std::shared_ptr<TlsBin
   SSL* ssl = state_->ssl.get();
   SSL_set_ex_data(ssl, tls_peer_index(), &state_->peer);
   SSL_set_connect_state(ssl);
-  if (binding->session) SSL_set_session(ssl, binding->session.get());
+  // A copy, as OpenSSL lets a TLS 1.3 session be used once only, and the server may give no other.
+  if (binding->session) SSL_set_session(ssl, SslSession(SSL_SESSION_dup(binding->session.get())).get());
   const bool is_address = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) == 1;
   if (is_address) return;
   SSL_set_tlsext_host_name(ssl, name.c_str());
@@ -144,6 +145,10 @@ Tls::Step Tls::close() {
   const int result = SSL_shutdown(state_->ssl.get());
   // 0: ours is sent, the peer's hasn't come.
   return result >= 0 ? Step::Done : outcome(result);
+}
+
+void Tls::give_ticket() {
+  if (SSL_version(state_->ssl.get()) == TLS1_3_VERSION) SSL_new_session_ticket(state_->ssl.get());
 }
 
 bool Tls::has_pending() const { return SSL_has_pending(state_->ssl.get()) == 1; }

@@ -97,6 +97,10 @@ class Tls {
   /// Sends close_notify.
   Step close();
 
+  /// Server: one more session ticket with the next bytes, for the data connection that has used one up (TLS 1.3's are
+  /// for one use).
+  void give_ticket();
+
   /// Bytes are decrypted, or read and not decrypted yet, that the socket won't report.
   [[nodiscard]] bool has_pending() const;
   [[nodiscard]] bool is_resumed() const;

@@ -222,6 +222,8 @@ void SessionDriver::on_delivered(ftp::Direction direction, std::uint64_t bytes) 
 
 void SessionDriver::on_secured(net::Relay::Side side, const net::Tls& tls) {
   worker_.shared().metrics.tls_handshake(leg_of(side), tls.version(), tls.is_resumed());
+  // On the control channel, as none is given on data connections.
+  if (side == net::Relay::Side::Client && tls.is_resumed()) client_.stream->give_ticket();
 }
 
 void SessionDriver::on_broken(net::Relay::Side side, bool stalled) {
