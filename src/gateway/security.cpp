@@ -39,7 +39,7 @@ std::optional<ClientSecurity::Answer> ClientSecurity::answer(const ftp::Command&
       return ccc();
     // It would have to undo the security exchange on both legs (RFC 4217 §11).
     case Rein:
-      if (!is_up_) return std::nullopt;
+      if (!is_up_) break;
       return Answer{.reply = write_reply(502, "REIN isn't available on an encrypted connection.")};
     default:
       break;
