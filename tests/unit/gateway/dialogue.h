@@ -13,7 +13,10 @@ class Dialogue {
  public:
   explicit Dialogue(pasvgate::gateway::SessionOptions options = {}) : session_(std::move(options)) {
     session_.begin(actions_);
-    actions_.clear();
+    for (const auto& action : std::exchange(actions_, {})) {
+      // ConnectBackend is what every session begins with but one whose client has implicit TLS.
+      if (!std::holds_alternative<pasvgate::gateway::ConnectBackend>(action)) note(action);
+    }
   }
 
   /// Connected, greeted and logged in, with nothing remembered.
@@ -71,6 +74,7 @@ class Dialogue {
   std::string to_backend;
   std::vector<std::string> order;  ///< Names of the other actions.
   std::optional<pasvgate::gateway::OpenBackendData> opened;
+  std::optional<pasvgate::gateway::RelayData> relayed;
   std::optional<pasvgate::gateway::EndReason> reason;
   std::vector<pasvgate::gateway::TransferNote> transfers;
   std::vector<pasvgate::gateway::LoginNote> logins;
@@ -105,7 +109,15 @@ inline void Dialogue::note(const pasvgate::gateway::Action& action) {
     order.emplace_back("ListenForBackend");
     if (opens_ports) session_.handle(BackendPortOpened{inside}, actions_);
   }
-  if (std::holds_alternative<RelayData>(action)) order.emplace_back("RelayData");
+  if (std::holds_alternative<ConnectBackend>(action)) order.emplace_back("ConnectBackend");
+  if (const auto* start = std::get_if<StartTls>(&action)) {
+    order.emplace_back("StartTls " + std::string(leg_name(start->leg)));
+  }
+  if (std::holds_alternative<EndTls>(action)) order.emplace_back("EndTls");
+  if (const auto* relay = std::get_if<RelayData>(&action)) {
+    order.emplace_back("RelayData");
+    relayed = *relay;
+  }
   if (const auto* open = std::get_if<OpenClientData>(&action)) dialled = open->to;
   if (std::holds_alternative<CloseData>(action)) order.emplace_back("CloseData");
   if (std::holds_alternative<ResetData>(action)) order.emplace_back("ResetData");
