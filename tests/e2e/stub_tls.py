@@ -1,10 +1,24 @@
 """The fake server with TLS, and with all that can be wrong with it."""
 
+import socket
 import ssl
 
 import certificates
 from stub import Stub, StubSession
 from waiting import seconds
+
+
+class Dialler:
+    """In a listener's place after PORT and EPRT."""
+
+    def __init__(self, host, port):
+        self.endpoint = (host, int(port))
+
+    def accept(self):
+        return socket.create_connection(self.endpoint, timeout=seconds(10)), self.endpoint
+
+    def close(self):
+        pass
 
 
 class TlsStubSession(StubSession):
@@ -48,6 +62,18 @@ class TlsStubSession(StubSession):
     def do_auth(self, _):
         self.raw(b"234 go on\r\n" + self.stub.behind)
         self.secure()
+
+    def do_port(self, argument):
+        numbers = [int(number) for number in argument.split(",")]
+        self.set_up(".".join(map(str, numbers[:4])), numbers[4] * 256 + numbers[5])
+
+    def do_eprt(self, argument):
+        self.set_up(*argument.split("|")[2:4])
+
+    def set_up(self, host, port):
+        self.drop_listener()
+        self.listener = Dialler(host, port)
+        self.reply("200 ok")
 
     def do_pbsz(self, _):
         self.reply("200 PBSZ=0")
