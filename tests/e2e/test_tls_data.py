@@ -7,10 +7,10 @@ import unittest
 import tap
 from certificates import tls_sections
 from harness import Gateway
-from raw import Raw, read_all, reset
+from raw import read_all, reset
 from raw_tls import RawTls, VERSIONS, V12, client_context, is_refused, lines_with, underneath, wait_line
 from stub import Stub
-from waiting import seconds, until
+from waiting import until
 
 HELLO = (b"hello\r\n", 226)
 BIG = bytes(range(256)) * (1 << 14)  # 4 MiB

@@ -104,7 +104,8 @@ class Modes(Case):
         gateway = self.gateway("required")
         with Raw(gateway.address) as client:
             self.codes(client, [("USER tester", 530), ("PASS secret", 530), ("PASV", 530), ("RETR x", 530),
-                                ("ABOR", 530), ("REIN", 530), ("NOOP", 200), ("PBSZ 0", 503), ("PROT P", 503), ("CCC", 533)])
+                                ("ABOR", 530), ("REIN", 530), ("NOOP", 200), ("PBSZ 0", 503), ("PROT P", 503),
+                                ("CCC", 533)])
             self.assertEqual(client.quit(), 221)
         self.assertEqual(self.stub.commands, ["NOOP", "QUIT"])
 
