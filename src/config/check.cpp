@@ -31,6 +31,11 @@ class Check {
     for (std::size_t i = 0; i < config_.listeners.size(); ++i) listener(i);
     for (const auto& [name, backend] : config_.backends) {
       trust(name, backend);
+      // To OpenSSL that is every name below it.
+      if (backend.tls_name && backend.tls_name->starts_with('.')) {
+        fail("/backends/" + pointer_step(name) + "/tls_name",
+             in_quotes(*backend.tls_name) + " begins with a dot; write one whole name");
+      }
       active_ports(name, backend);
     }
     advertised_ports();

@@ -41,6 +41,8 @@ struct RelayData {
   bool client_tls = false;
   bool backend_tls = false;
 };
+/// The backend has said that the transfer begins, or that it is over.
+struct ExpectData {};
 /// Close all there is of the data channel, leases and listening ports included: with FIN on both legs, or with a reset.
 struct CloseData {};
 struct ResetData {};
@@ -74,8 +76,9 @@ struct End {
   EndReason reason;
 };
 
-using Action = std::variant<ConnectBackend, ToClient, ToBackend, TakeLease, ListenForBackend, OpenBackendData,
-                            OpenClientData, RelayData, CloseData, ResetData, HoldData, StartTls, EndTls, PauseClient,
-                            ResumeClient, PauseBackend, ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
+using Action =
+    std::variant<ConnectBackend, ToClient, ToBackend, TakeLease, ListenForBackend, OpenBackendData, OpenClientData,
+                 RelayData, ExpectData, CloseData, ResetData, HoldData, StartTls, EndTls, PauseClient, ResumeClient,
+                 PauseBackend, ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
 
 }  // namespace pasvgate::gateway

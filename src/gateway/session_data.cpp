@@ -204,9 +204,12 @@ void Session::refuse_data(int code, std::string_view text) {
 /// Each leg is opened at its time; here alone that is decided.
 void Session::open_legs() {
   using enum Leg;
+  const Pending* running = replies_.transfer();
+  const bool has_word = running != nullptr && (running->preliminary || held_code_ != 0);
+  if (data_.state() == DataChannel::State::Open && has_word) return send(ExpectData{});
   if (data_.state() != DataChannel::State::Waiting) return;
   const DataPlan& plan = data_.plan();
-  const Pending* transfer = replies_.transfer();
+  const Pending* transfer = running;
   const bool client_came = plan.client == Mode::Passive ? data_.stands(Client) : transfer != nullptr;
   // Some servers read no command before it, and close their port within seconds.
   if (plan.backend == Mode::Passive && data_.is_idle(Backend) && client_came) {
@@ -223,6 +226,7 @@ void Session::open_legs() {
     data_.opened();
     send(RelayData{.client_tls = security_.has_private_data(),
                    .backend_tls = options_.backend_tls != config::BackendTls::Off && options_.backend_private_data});
+    if (has_word) send(ExpectData{});
   }
 }
 

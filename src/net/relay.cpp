@@ -96,6 +96,7 @@ void Relay::pump(ftp::Direction direction) {
     if (step == Step::Broken) return fail(sink_side(direction), false);
     // Order matters: the pipe is drained before the FIN goes on, or a short upload would look complete.
     if (now.source_ended && now.in_flight == 0 && !now.sink_shut) end_sink(direction);
+    if (over_) return;
     if (filled == Step::Blocked && now.in_flight == 0) break;
   }
   if (now.bytes != before) {
@@ -145,7 +146,7 @@ void Relay::update_interest() {
   for (const Side side : {Side::Client, Side::Backend}) {
     Leg& here = leg(side);
     if (!prepared_) {
-      here.poll.want(here.wants != 0 ? here.wants : UV_PRIORITIZED);
+      here.poll.want(here.wants);
       continue;
     }
     const ftp::Direction outbound = side == Side::Client ? Download : Upload;
@@ -163,8 +164,9 @@ void Relay::update_interest() {
     if (!flow(inbound).source_ended && !waits) events |= UV_READABLE;
     // What TLS has read already is reported by no socket: being writable is true at once.
     if (flow(outbound).blocked || ((events & UV_READABLE) != 0 && has_pending(side))) events |= UV_WRITABLE;
-    // Without any interest a reset would go unseen until the next write.
-    here.poll.want(events != 0 ? events : UV_PRIORITIZED);
+    // Without any a reset goes unseen until the next write; an interest in it would be one in every urgent byte or FIN
+    // that waits to be read, too.
+    here.poll.want(events);
   }
 }
 
@@ -218,6 +220,17 @@ bool Relay::forgive(Side side) {
 void Relay::reset() {
   stop();
   for (Leg& leg : legs_) leg.socket.reset();
+}
+
+void Relay::say_ends() {
+  if (over_ || !prepared_) return;
+  for (const ftp::Direction direction : {Download, Upload}) {
+    Flow& now = flow(direction);
+    if (now.sink_shut || now.in_flight > 0) continue;
+    say_end(direction);
+    ::shutdown(sink(direction).socket.get(), SHUT_WR);
+    now.sink_shut = true;
+  }
 }
 
 void Relay::hold_backend() {

@@ -20,11 +20,16 @@ void Stream::queue_urgent(std::string_view bytes) {
 }
 
 void Stream::flush() {
-  while (!queue_.empty() && !closed_ && secured_ != Secured::Handshake) {
+  while (!closed_ && secured_ != Secured::Handshake && (!queue_.empty() || clear_from_ == 0)) {
+    if (clear_from_ == 0) {
+      if (!say_end_of_tls()) break;
+      continue;
+    }
     const auto [step, count] = send_some();
     if (step == Tls::Step::Failed) return fail();
     if (step != Tls::Step::Done) break;
     queue_.erase(0, count);
+    if (clear_from_ != std::string::npos) clear_from_ -= count;
   }
   // An idle session keeps no buffer.
   if (queue_.empty()) std::string().swap(queue_);
@@ -38,7 +43,7 @@ void Stream::flush() {
 
 Tls::Moved Stream::send_some() {
   if (tls_ && secured_ == Secured::Yes) {
-    const auto moved = tls_->write(queue_);
+    const auto moved = tls_->write(std::string_view(queue_).substr(0, clear_from_));
     wants_write_ = moved.step == Tls::Step::WantWrite;
     if (moved.step == Tls::Step::Failed) tls_error_ = tls_->error();
     return moved;
@@ -72,10 +77,20 @@ void Stream::continue_handshake() {
 }
 
 void Stream::end_tls() {
-  if (!tls_) return;
+  if (!tls_ || secured_ != Secured::Yes) return;
+  clear_from_ = queue_.size();
   flush();
-  tls_->close();
+}
+
+/// What was queued before is sent: now close_notify, and the rest in clear. False: again when the socket is writable.
+bool Stream::say_end_of_tls() {
+  if (tls_->close() == Tls::Step::WantWrite) {
+    wants_write_ = true;
+    return false;
+  }
+  clear_from_ = std::string::npos;
   secured_ = Secured::Ending;
+  return true;
 }
 
 void Stream::read(bool wanted) {
@@ -101,10 +116,11 @@ void Stream::close() {
 void Stream::update_interest() {
   if (!poll_) return;
   if (secured_ == Secured::Handshake) return poll_.want(closed_ ? 0 : wants_write_ ? UV_WRITABLE : UV_READABLE);
-  const bool wants_read = reading_ && !at_end_ && !closed_;
+  // Before the handshake nothing more is read in clear: it would come from whoever is in between.
+  const bool wants_read = reading_ && !at_end_ && !closed_ && !next_tls_;
   // What TLS has read already is reported by no socket: being writable is true at once.
   const bool has_pending = wants_read && tls_ && tls_->has_pending();
-  const bool wants_write = (!queue_.empty() || has_pending) && !closed_;
+  const bool wants_write = (!queue_.empty() || clear_from_ == 0 || has_pending) && !closed_;
   poll_.want((wants_read ? UV_READABLE : 0) | (wants_write ? UV_WRITABLE : 0));
 }
 

@@ -69,6 +69,7 @@ class Stream {
 
   void on_ready(int events);
   void continue_handshake();
+  bool say_end_of_tls();
   /// Sends from the front of the queue: the count, or nothing and `blocked` or a failure.
   Tls::Moved send_some();
   Tls::Moved receive_some();
@@ -85,7 +86,8 @@ class Stream {
   std::unique_ptr<Tls> next_tls_;              ///< To start when the queue is empty.
   std::unique_ptr<Tls> tls_;
   Secured secured_ = Secured::No;
-  bool wants_write_ = false;  ///< Of TLS: its last step can go on when the socket is writable.
+  std::size_t clear_from_ = std::string::npos;  ///< Offset in `queue_` of what goes in clear again (CCC).
+  bool wants_write_ = false;                    ///< Of TLS: its last step can go on when the socket is writable.
   std::string tls_error_;
   bool reading_ = true;
   bool closed_ = false;

@@ -37,6 +37,7 @@ struct Tls::State {
   SslPointer ssl;
   TlsPeer peer;
   bool is_client = false;
+  bool has_name = true;  ///< A client's: the name to be checked is set.
 };
 
 std::shared_ptr<TlsBinding> make_tls_binding() {
@@ -52,6 +53,11 @@ Tls::Tls(std::shared_ptr<TlsContext> context, int socket, Channel channel, std::
   SSL* ssl = state_->ssl.get();
   SSL_set_ex_data(ssl, tls_peer_index(), &state_->peer);
   SSL_set_accept_state(ssl);
+  // OpenSSL resumes a session only within the same context: that is one control channel and its data connections.
+  const auto& name = state_->peer.binding->name;
+  SSL_set_session_id_context(ssl, name.data(), static_cast<unsigned>(name.size()));
+  // The control channel may go on in clear (CCC), which the kernel would encrypt.
+  if (channel == Channel::Control) SSL_clear_options(ssl, SSL_OP_ENABLE_KTLS);
   // A ticket that meets a client's closed socket becomes a reset, which cuts an upload (design §6).
   if (channel == Channel::Data) SSL_set_num_tickets(ssl, 0);
 }
@@ -67,7 +73,7 @@ Tls::Tls(std::shared_ptr<TlsContext> context, int socket, std::shared_ptr<TlsBin
   const bool is_address = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) == 1;
   if (is_address) return;
   SSL_set_tlsext_host_name(ssl, name.c_str());
-  if (context_->state_->verifies) SSL_set1_host(ssl, name.c_str());
+  state_->has_name = !context_->state_->verifies || SSL_set1_host(ssl, name.c_str()) == 1;
 }
 
 Tls::~Tls() {
@@ -103,23 +109,19 @@ Tls::Step Tls::outcome(int result) {
 }
 
 Tls::Step Tls::handshake() {
+  if (!state_->has_name) {
+    error_ = "the server's name can't be checked";
+    return Step::Failed;
+  }
   ERR_clear_error();
   errno = 0;
   const Step step = outcome(SSL_do_handshake(state_->ssl.get()));
   if (step != Step::Done || state_->is_client) return step;
-  // Sessions that the server keeps itself (TLS 1.2 without tickets) have their name from here.
+  // Sessions that the server keeps itself (TLS 1.2 without tickets) have their name from here. A control channel's is
+  // always new, so nobody else has it yet.
   SSL_SESSION* session = SSL_get_session(state_->ssl.get());
-  auto& binding = *state_->peer.binding;
-  if (!state_->peer.is_data && session != nullptr) {
-    void* name = nullptr;
-    std::size_t size = 0;
-    if (SSL_session_reused(state_->ssl.get()) == 1) SSL_SESSION_get0_ticket_appdata(session, &name, &size);
-    if (size == binding.name.size()) {
-      std::memcpy(binding.name.data(), name, size);
-    } else {
-      SSL_SESSION_set1_ticket_appdata(session, binding.name.data(), binding.name.size());
-    }
-  }
+  const auto& name = state_->peer.binding->name;
+  if (!state_->peer.is_data && session != nullptr) SSL_SESSION_set1_ticket_appdata(session, name.data(), name.size());
   return step;
 }
 
@@ -151,7 +153,7 @@ void Tls::give_ticket() {
   if (SSL_version(state_->ssl.get()) == TLS1_3_VERSION) SSL_new_session_ticket(state_->ssl.get());
 }
 
-bool Tls::has_pending() const { return SSL_has_pending(state_->ssl.get()) == 1; }
+bool Tls::has_pending() const { return SSL_pending(state_->ssl.get()) > 0; }
 
 bool Tls::is_resumed() const { return SSL_session_reused(state_->ssl.get()) == 1; }
 

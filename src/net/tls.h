@@ -101,7 +101,7 @@ class Tls {
   /// for one use).
   void give_ticket();
 
-  /// Bytes are decrypted, or read and not decrypted yet, that the socket won't report.
+  /// Bytes are decrypted that the socket won't report.
   [[nodiscard]] bool has_pending() const;
   [[nodiscard]] bool is_resumed() const;
   /// Server, Channel::Data, behind the handshake: it resumed a session of the binding's control channel.

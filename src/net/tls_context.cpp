@@ -15,7 +15,6 @@ namespace {
 
 // A control channel may be older than its last data connection by this much.
 constexpr long kSessionSeconds = 7L * 24 * 3600;
-constexpr std::string_view kIdContext = "pasvgate";
 // RFC 7301's list of one name each; IANA has "ftp" for the control channel, FTP's data has none but custom.
 constexpr std::string_view kControlProtocol =
     "\x03"
@@ -49,30 +48,22 @@ bool same_name(const SSL_SESSION* session, const TlsBinding& binding) {
   return size == binding.name.size() && std::memcmp(name, binding.name.data(), size) == 0;
 }
 
-/// A new ticket carries the name of its control channel.
+/// A ticket carries the name of the control channel that it was given on. One of a data connection carries none:
+/// whoever makes a handshake there, before it is refused, must not get what opens the next one.
 int on_new_ticket(SSL* ssl, void*) {
-  const auto& binding = *peer_of(ssl).binding;
-  return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), binding.name.data(), binding.name.size());
+  const TlsPeer& peer = peer_of(ssl);
+  const std::size_t size = peer.is_data ? 0 : peer.binding->name.size();
+  return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), peer.binding->name.data(), size);
 }
 
-/// A ticket comes back. A data connection may use its own control channel's alone; a control channel that resumes an
-/// older one takes over its name, as the client may go on with that session.
+/// A ticket comes back. A data connection may use its own control channel's alone, and gets no other. A control channel
+/// resumes nothing: what is in a ticket is known before the client has shown that it has the session's secret.
 SSL_TICKET_RETURN on_ticket(SSL* ssl, SSL_SESSION* session, const unsigned char*, std::size_t, SSL_TICKET_STATUS status,
                             void*) {
-  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
-    return status == SSL_TICKET_EMPTY || status == SSL_TICKET_NO_DECRYPT ? SSL_TICKET_RETURN_IGNORE_RENEW
-                                                                         : SSL_TICKET_RETURN_ABORT;
-  }
-  TlsPeer& peer = peer_of(ssl);
-  if (peer.is_data) {
-    return same_name(session, *peer.binding) ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_IGNORE;
-  }
-  void* name = nullptr;
-  std::size_t size = 0;
-  SSL_SESSION_get0_ticket_appdata(session, &name, &size);
-  if (size != peer.binding->name.size()) return SSL_TICKET_RETURN_IGNORE_RENEW;
-  std::memcpy(peer.binding->name.data(), name, size);
-  return SSL_TICKET_RETURN_USE_RENEW;
+  const TlsPeer& peer = peer_of(ssl);
+  if (!peer.is_data) return SSL_TICKET_RETURN_IGNORE_RENEW;
+  const bool is_readable = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
+  return is_readable && same_name(session, *peer.binding) ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_IGNORE;
 }
 
 /// ALPACA: a handshake that was meant for another protocol is none.
@@ -182,7 +173,6 @@ bool load(SSL_CTX* context, const TlsServerSettings::Certificate& files, TlsErro
 void set_server(SSL_CTX* context, const TlsServerSettings& settings, TlsContext::State* state, TlsErrors& errors) {
   set_common(context, settings.minimum);
   set_ciphers(context, settings.ciphers, settings.ciphersuites, errors);
-  SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(kIdContext.data()), kIdContext.size());
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);
   SSL_CTX_set_timeout(context, kSessionSeconds);
   SSL_CTX_set_session_ticket_cb(context, on_new_ticket, on_ticket, nullptr);

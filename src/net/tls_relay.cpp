@@ -30,7 +30,14 @@ TlsRelay::TlsRelay(Loop& loop, Fd client, Secured client_tls, Fd backend, Secure
 
 std::chrono::milliseconds TlsRelay::stall() const {
   const bool is_up = secure(Side::Client).stage == Stage::Up && secure(Side::Backend).stage == Stage::Up;
-  return is_up ? Relay::stall() : handshake_;
+  // Clients begin theirs when they have heard that the transfer begins.
+  return is_up || !is_expected_ ? Relay::stall() : handshake_;
+}
+
+void TlsRelay::expect() {
+  if (std::exchange(is_expected_, true)) return;
+  progressed();
+  start_timer();
 }
 
 Relay::Side TlsRelay::late() const {

@@ -27,6 +27,8 @@ class TlsRelay final : public Relay {
            Listener& listener);
   [[nodiscard]] bool is_in_handshake(Side side) const override { return secure(side).stage == Stage::Handshake; }
 
+  void expect() override;
+
  private:
   struct Buffer {
     std::vector<char> bytes;  ///< Empty until the first byte.
@@ -56,6 +58,7 @@ class TlsRelay final : public Relay {
   std::array<SecureLeg, 2> secure_;  ///< By Side.
   std::array<Buffer, 2> buffers_;    ///< By Direction.
   std::chrono::milliseconds handshake_;
+  bool is_expected_ = false;
 };
 
 }  // namespace pasvgate::net

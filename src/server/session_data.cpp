@@ -125,7 +125,14 @@ std::unique_ptr<net::Relay> SessionDriver::make_relay(const gateway::RelayData& 
       net::TlsRelay::Times{.handshake = timeouts.tls_handshake, .stall = timeouts.data_stall}, *this);
 }
 
-void SessionDriver::execute(const gateway::CloseData&) { release_data(false); }
+void SessionDriver::execute(const gateway::ExpectData&) {
+  if (relay_) relay_->expect();
+}
+
+void SessionDriver::execute(const gateway::CloseData&) {
+  if (relay_) relay_->say_ends();
+  release_data(false);
+}
 
 void SessionDriver::execute(const gateway::ResetData&) { release_data(true); }
 

@@ -181,22 +181,26 @@ void SessionDriver::on_written(net::Stream& stream) {
   flow_control();
 }
 
+/// Who doesn't read isn't read from, nor is the other side for it: the client's own queue holds the backend's replies
+/// and the gateway's.
 void SessionDriver::flow_control() {
-  const auto adjust = [this](Leg& from, const Leg& to) {
-    const std::size_t queued = to.stream ? to.stream->queued() : 0;
+  const auto queued = [](const Leg& leg) { return leg.stream && leg.stream->is_open() ? leg.stream->queued() : 0; };
+  for (Leg* leg : {&client_, &backend_}) {
+    if (queued(*leg) > kQueueLimit) leg->stream->flush();
+  }
+  const auto adjust = [&](Leg& from, std::size_t waits) {
     // With a way back to half, or the two would be switched at every line.
-    if (!from.flow_paused && queued > kQueueLimit && to.stream && to.stream->is_open()) {
-      to.stream->flush();
-      from.flow_paused = to.stream->queued() > kQueueLimit;
-      if (from.flow_paused && from.stream) from.stream->read(false);
-    } else if (from.flow_paused && queued <= kQueueLimit / 2) {
+    if (!from.flow_paused && waits > kQueueLimit) {
+      from.flow_paused = true;
+      if (from.stream) from.stream->read(false);
+    } else if (from.flow_paused && waits <= kQueueLimit / 2) {
       from.flow_paused = false;
       unread_waits_ = true;
       if (from.stream && !from.session_paused) from.stream->read(true);
     }
   };
-  adjust(backend_, client_);
-  adjust(client_, backend_);
+  adjust(backend_, queued(client_));
+  adjust(client_, std::max(queued(client_), queued(backend_)));
 }
 
 /// The end of the outermost turn: what was queued goes out, what was kept back comes in, and an ended session closes.
@@ -263,7 +267,10 @@ void SessionDriver::close_session() {
     timer_.stop();
     release_data(true);
     connecting_.reset();
-    if (backend_.stream) backend_.stream->close();
+    if (backend_.stream) {
+      if (backend_.stream->is_open()) backend_.stream->shutdown();
+      backend_.stream->close();
+    }
     if (std::exchange(backend_counted_, false)) {
       worker_.shared().metrics.backend_sessions(listener_.backend, -1);
     }

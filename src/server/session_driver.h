@@ -103,6 +103,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::OpenBackendData& action);
   void execute(const gateway::OpenClientData& action);
   void execute(const gateway::RelayData& action);
+  void execute(const gateway::ExpectData& action);
   void execute(const gateway::CloseData& action);
   void execute(const gateway::ResetData& action);
   void execute(const gateway::HoldData& action);

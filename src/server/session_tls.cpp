@@ -27,6 +27,8 @@ std::unique_ptr<net::Tls> SessionDriver::make_tls(gateway::Leg leg, const net::F
 void SessionDriver::on_secured(net::Stream& stream) {
   const Turn turn(*this);
   const auto leg = &stream == client_.stream.get() ? gateway::Leg::Client : gateway::Leg::Backend;
+  // What came in clear since the check in begin_tls.
+  if (!control_leg(leg).unread.empty()) return tls_failed(leg, "bytes in clear before the handshake");
   control_leg(leg).starts_tls = false;
   const net::Tls& tls = *stream.tls();
   worker_.shared().metrics.tls_handshake(leg, tls.version(), tls.is_resumed());

@@ -115,8 +115,8 @@ class Reuse(Case):
                     client.data_session = None
                     self.works(client)
 
-    def test_control_channel_that_resumes(self):
-        """Of an earlier control channel, once that is gone and while it still stands; data goes on with either."""
+    def test_control_channel_resumes_nothing(self):
+        """One that offers an earlier one's session is a new one, and the earlier session opens none of its data."""
         gateway = self.gateway("required")
         for name, context in self.contexts():
             with self.subTest(name):
@@ -124,15 +124,36 @@ class Reuse(Case):
                 first = self.client(gateway, shared).login()
                 earlier = first.sock.session
                 second = self.client(gateway, shared, session=earlier)
-                self.assertTrue(second.sock.session_reused)
+                self.assertFalse(second.sock.session_reused)
                 second.login()
                 self.works(second)
                 second.data_session = earlier
-                self.works(second)
-                first.quit()
-                third = self.client(gateway, shared, session=earlier).login()
-                self.assertTrue(third.sock.session_reused)
-                self.works(third)
+                self.breaks(second)
+                self.works(first)
+
+    def test_refused_handshake_opens_nothing(self):
+        """What a stranger's own handshake on the port leaves it with doesn't open the next one."""
+        gateway = self.gateway("required")
+        for name, context in self.contexts():
+            with self.subTest(name):
+                shared = context()
+                client = self.client(gateway, shared).login()
+                client.data_session = False
+                stolen = None
+                data = client.connect(client.pasv())
+                client.send("RETR hello.txt\r\n")
+                try:
+                    secured = client.wrap(data)
+                    stolen = secured.session
+                    secured.recv(1)
+                except OSError:
+                    pass
+                data.close()
+                while client.reply().code < 200:
+                    pass
+                if stolen:
+                    client.data_session = stolen
+                    self.breaks(client)
 
     def test_many_on_one_session(self):
         """H7: one ticket serves them all."""
