@@ -90,7 +90,7 @@ Tls::Step Tls::outcome(int result) {
       return Step::Done;
     case SSL_ERROR_WANT_READ:
       if (!BIO_eof(SSL_get_rbio(ssl))) return Step::WantRead;
-      error_ = "ended without close_notify";
+      error_ = SSL_is_init_finished(ssl) ? "ended without close_notify" : "closed by the peer";
       return Step::Truncated;
     case SSL_ERROR_WANT_WRITE:
       return Step::WantWrite;

@@ -72,8 +72,7 @@ Relay::Step TlsRelay::waiting(Side side, Tls::Step step) {
     leg(side).wants |= step == Tls::Step::WantRead ? UV_READABLE : UV_WRITABLE;
     return Step::Blocked;
   }
-  if (step == Tls::Step::Failed) error_ = secure(side).secured.tls->error();
-  if (step == Tls::Step::Truncated) error_ = "ended without close_notify";
+  if (step == Tls::Step::Failed || step == Tls::Step::Truncated) error_ = secure(side).secured.tls->error();
   if (step == Tls::Step::Closed) error_ = "ended in its handshake";
   return Step::Broken;
 }
