@@ -255,6 +255,7 @@ class Secured:
 
     implicit = False
     clear = False
+    resumes = True  # on data connections what the control channel began
 
 
 class CurlTls(Secured, Curl):
@@ -289,10 +290,14 @@ class ResumingFtpTls(ftplib.FTP_TLS):
 
 
 class FtplibTls(Secured, Ftplib):
+    version = None
+
     def login(self):
         if self.clear:
             return super().login()
         context = ssl._create_unverified_context()  # pylint: disable=protected-access
+        if self.version:
+            context.minimum_version = context.maximum_version = self.version
         ftp = ResumingFtpTls(context=context)
         if self.implicit:
             raw = socket.create_connection((self.host, self.port), timeout=seconds(20))
@@ -309,4 +314,18 @@ class FtplibTls(Secured, Ftplib):
         return ftp
 
 
-TLS = [CurlTls, LftpTls, LftpTlsPort, FtplibTls]
+class NetFtpTls(Secured, NetFtp):
+    resumes = False  # nor does it with servers that demand it
+
+    def perl(self, script, *arguments):
+        if self.clear:
+            return super().perl(script, *arguments)
+        how = "SSL => 1, " if self.implicit else ""
+        start = "" if self.implicit else "$f->starttls or die $f->message; "
+        head = (f"use Net::FTP; my $f = Net::FTP->new('{self.host}', Port => {self.port}, {how}SSL_verify_mode => 0, "
+                f"Passive => 1, Timeout => 20) or die $@; {start}"
+                f"$f->login('{USER}', '{PASSWORD}') && $f->prot('P') && $f->binary or die $f->message; ")
+        return run("perl", "-e", head + script + " or die $f->message; $f->quit;", *arguments)
+
+
+TLS = [CurlTls, LftpTls, LftpTlsPort, FtplibTls, NetFtpTls]

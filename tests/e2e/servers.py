@@ -209,7 +209,15 @@ class PureFtpd(Server):
     def command(self):
         # -u: smallest uid that may log in, -c/-C: sessions in all and per address.
         return [self.root / "usr/sbin/pure-ftpd", "-S", f"{self.host},{self.port}", "-l", "unix", "-A", "-E", "-H",
-                "-u", "1000", "-c", "100", "-C", "100", "-P", INSIDE, "-g", self.folder / "pid"]
+                "-u", "1000", "-c", "100", "-C", "100", "-P", INSIDE, "-g", self.folder / "pid", *self.tls_arguments()]
+
+    def tls_arguments(self):
+        if not self.tls:
+            return []
+        # 3: neither control nor data in clear. One file with both halves.
+        both = self.write("tls.pem", "".join(pathlib.Path(half).read_text(encoding="ascii")
+                                             for half in certificates.files("localhost")))
+        return ["-Y", "3", "-2", both]
 
 
 class InetutilsFtpd(Server):

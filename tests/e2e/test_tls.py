@@ -1,9 +1,12 @@
 """TLS on either leg: real servers that demand it, real clients, and what an attacker would try."""
 
+import io
 import pathlib
 import random
+import ssl
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 import clients
 import servers
@@ -18,6 +21,7 @@ class Mixes:
     """Client leg × backend leg, up and down, with each client."""
 
     server_class = None
+    backend_modes = ("off", "explicit", "implicit")
 
     def check(self, client_mode, backend_mode):
         tls = None if backend_mode == "off" else backend_mode
@@ -29,6 +33,8 @@ class Mixes:
             source = folder / "source"
             source.write_bytes(BODY)
             for kind in clients.TLS:
+                if client_mode in ("required", "implicit") and not kind.resumes:
+                    continue
                 with self.subTest(kind.__name__):
                     client = kind(gateway.address)
                     client.implicit = client_mode == "implicit"
@@ -39,14 +45,17 @@ class Mixes:
                         self.assertEqual((folder / "got").read_bytes(), (server.files / name).read_bytes())
                     client.put(source, f"put-{kind.__name__}")
                     self.assertEqual((server.files / f"put-{kind.__name__}").read_bytes(), BODY)
-            for leg, mode in (("client", client_mode), ("backend", backend_mode)):
+            modes = [("client", client_mode), ("backend", backend_mode)]
+            if self.server_class is servers.PureFtpd:
+                modes.pop()  # it lets no session be resumed
+            for leg, mode in modes:
                 resumed = gateway.metric("tls_handshakes_total", leg=leg, result="ok", resumed="true")
                 (self.assertEqual if mode == "off" else self.assertGreater)(resumed, 0)
 
 
 def add_mixes(case):
     for client_mode in ("off", "optional", "required", "implicit"):
-        for backend_mode in ("off", "explicit", "implicit"):
+        for backend_mode in case.backend_modes:
             if client_mode == backend_mode == "off":
                 continue
             def test(self, client_mode=client_mode, backend_mode=backend_mode):
@@ -63,6 +72,62 @@ class VsftpdMixes(Mixes, unittest.TestCase):
 @add_mixes
 class ProFtpdMixes(Mixes, unittest.TestCase):
     server_class = servers.ProFtpd
+
+
+@add_mixes
+class PureFtpdMixes(Mixes, unittest.TestCase):
+    server_class = servers.PureFtpd
+    backend_modes = ("off", "explicit")
+
+
+class Many(unittest.TestCase):
+    """A hundred times each way in one session, of each version: every file is whole."""
+
+    def test_small_and_big(self):
+        with servers.Vsftpd(tls="explicit") as server, \
+                Gateway(server.address, **tls_sections("required", "explicit")) as gateway:
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                for size in (1, 1 << 20):
+                    with self.subTest(f"{version.name} {size}"):
+                        client = clients.FtplibTls(gateway.address)
+                        client.version = version
+                        self.hundred(client, server, random.Random(size).randbytes(size))
+
+    def hundred(self, client, server, body):
+        with client.login() as ftp:
+            ftp.voidcmd("TYPE I")
+            for number in range(100):
+                ftp.storbinary(f"STOR many{number}", io.BytesIO(body))
+                self.assertTrue((server.files / f"many{number}").read_bytes() == body)
+                got = []
+                ftp.retrbinary(f"RETR many{number}", got.append)
+                self.assertTrue(b"".join(got) == body)
+
+    def test_200_mib(self):
+        body = random.Random(200).randbytes(1 << 20) * 200
+        with servers.Vsftpd() as server, tempfile.TemporaryDirectory() as folder, \
+                Gateway(server.address, **tls_sections("required", "off")) as gateway:
+            server.put("huge", body)
+            got, source = pathlib.Path(folder, "got"), pathlib.Path(folder, "source")
+            source.write_bytes(body)
+            for version in ("1.2", "1.3"):
+                with self.subTest(version):
+                    client = clients.CurlTls(gateway.address)
+                    client.options = ("--tls-max", version)
+                    client.get("huge", got)
+                    self.assertTrue(got.read_bytes() == body)
+                    client.put(source, "huge-up")
+                    self.assertTrue((server.files / "huge-up").read_bytes() == body)
+
+    def test_parallel(self):
+        with servers.ProFtpd() as server, tempfile.TemporaryDirectory() as folder, \
+                Gateway(server.address, **tls_sections("optional", "off")) as gateway:
+            server.put("body", BODY)
+            for kind in clients.TLS:
+                with self.subTest(kind.__name__), ThreadPoolExecutor(4) as pool:
+                    paths = [pathlib.Path(folder, str(number)) for number in range(4)]
+                    list(pool.map(lambda path, kind=kind: kind(gateway.address).get("body", path), paths))
+                    self.assertTrue(all(path.read_bytes() == BODY for path in paths))
 
 
 if __name__ == "__main__":
