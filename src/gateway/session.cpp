@@ -13,14 +13,6 @@ constexpr config::Milliseconds kAbortGrace{1000};
 // How long a backend may keep its 1xx back before its active client is connected to all the same: some send none (E6).
 constexpr config::Milliseconds kSilence{1000};
 
-/// What FEAT must not promise through a gateway, and what it may.
-ftp::FeatPolicy feat_policy(const config::Policy& policy, const ClientSecurity& security) {
-  ftp::FeatPolicy feat{.removed = {"LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"}, .added = {"EPSV"}};
-  (policy.allow_active ? feat.added : feat.removed).emplace_back("EPRT");
-  security.edit(feat);
-  return feat;
-}
-
 /// What may stand between REST and its transfer (RFC 3659 §5 has nothing there; clients have these).
 bool keeps_restart(ftp::Verb verb) {
   using enum ftp::Verb;
@@ -41,9 +33,7 @@ bool keeps_restart(ftp::Verb verb) {
 }  // namespace
 
 Session::Session(SessionOptions options)
-    : options_(std::move(options)), security_(options_.client_tls, options_.require_private_data) {
-  feat_policy_ = feat_policy(options_.policy, security_);
-}
+    : options_(std::move(options)), security_(options_.client_tls, options_.require_private_data) {}
 
 void Session::begin(std::vector<Action>& out) {
   out_ = &out;

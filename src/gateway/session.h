@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -100,6 +101,7 @@ class Session {
   void take_stray(const ftp::ReplyLine& line);
   void take_transfer_reply(const ftp::ReplyLine& line);
   void take_plain_reply(const ftp::ReplyLine& line);
+  void take_feat_reply(const ftp::ReplyLine& line);
   void note_login(const Pending& command, int code);
   void close_with(int code, std::string_view text, EndReason reason);
 
@@ -153,7 +155,6 @@ class Session {
   void set_timer(bool progress);
 
   SessionOptions options_;
-  ftp::FeatPolicy feat_policy_;
   std::vector<Action>* out_ = nullptr;  ///< Only while handle runs.
 
   std::list<Queued> commands_;  ///< From the client, not yet sent on.
@@ -161,7 +162,12 @@ class Session {
   ftp::ReplyReader reader_;
   Pending* answering_ = nullptr;  ///< Whose reply is being read, from its first line to its last.
   bool discarding_ = false;       ///< The reply being read is for nobody.
-  std::optional<ftp::FeatEditor> feat_;
+  /// While a FEAT reply goes by: an idle session keeps none.
+  struct FeatReply {
+    ftp::FeatPolicy policy;
+    ftp::FeatEditor editor{policy};
+  };
+  std::unique_ptr<FeatReply> feat_;
 
   DataChannel data_;
   ftp::Verb backend_asked_ = ftp::Verb::Pasv;       ///< What the backend was asked for `data_`, or REST behind it.

@@ -9,6 +9,14 @@ namespace {
 // A final reply is a line or a few. Beyond this a hostile one loses its middle, not its end.
 constexpr std::size_t kHeldReplyLimit = std::size_t{64} * 1024;
 
+/// What FEAT must not promise through a gateway, and what it may.
+ftp::FeatPolicy feat_policy(const config::Policy& policy, const ClientSecurity& security) {
+  ftp::FeatPolicy feat{.removed = {"LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"}, .added = {"EPSV"}};
+  (policy.allow_active ? feat.added : feat.removed).emplace_back("EPRT");
+  security.edit(feat);
+  return feat;
+}
+
 }  // namespace
 
 void Session::on(const BackendLine& line) {
@@ -86,10 +94,7 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
   const ftp::Verb verb = answering_->verb;
   if (verb == ftp::Verb::Abor && is_first && line.is_success() && replies_.transfer() != nullptr) fail_transfer();
   if (verb == ftp::Verb::Feat && line.code == 211) {
-    if (is_first) feat_.emplace(feat_policy_);
-    std::string text;
-    feat_->edit(line, text);
-    if (!text.empty()) send(ToClient{std::move(text)});
+    take_feat_reply(line);
   } else {
     to_client(line.line);
   }
@@ -107,6 +112,14 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
   }
   if (verb == ftp::Verb::Quit && line.is_success()) return end(EndReason::Quit);
   run_queued();
+}
+
+void Session::take_feat_reply(const ftp::ReplyLine& line) {
+  if (!feat_) feat_.reset(new FeatReply{.policy = feat_policy(options_.policy, security_)});
+  std::string text;
+  feat_->editor.edit(line, text);
+  if (!text.empty()) send(ToClient{std::move(text)});
+  if (line.ends_reply()) feat_.reset();
 }
 
 void Session::note_login(const Pending& command, int code) {

@@ -82,6 +82,10 @@ void Relay::on_ready(Side side, int events) {
     if (can_write) flow(direction).blocked = false;
     if (can_read || can_write) pump(direction);
   }
+  // The news may be the answer to our end: the timer is for those who don't answer.
+  for (const ftp::Direction direction : {Download, Upload}) {
+    if (!over_ && flow(direction).sink_shut) check_delivery(direction);
+  }
   if (!over_) update_interest();
 }
 

@@ -13,6 +13,8 @@ Stream::Stream(Loop& loop, Fd socket, std::span<char> buffer, Listener& listener
   update_interest();
 }
 
+std::string_view Stream::tls_error() const { return tls_ ? std::string_view(tls_->error()) : std::string_view(); }
+
 void Stream::queue_urgent(std::string_view bytes) {
   if (closed_) return;
   queue(bytes);
@@ -45,7 +47,6 @@ Tls::Moved Stream::send_some() {
   if (tls_ && secured_ == Secured::Yes) {
     const auto moved = tls_->write(std::string_view(queue_).substr(0, clear_from_));
     wants_write_ = moved.step == Tls::Step::WantWrite;
-    if (moved.step == Tls::Step::Failed) tls_error_ = tls_->error();
     return moved;
   }
   // Up to the urgent byte and no further, so that the kernel's urgent mark stands on just that byte.
@@ -67,10 +68,7 @@ void Stream::continue_handshake() {
   const auto step = tls_->handshake();
   wants_write_ = step == Tls::Step::WantWrite;
   if (step == Tls::Step::WantRead || step == Tls::Step::WantWrite) return update_interest();
-  if (step != Tls::Step::Done) {
-    tls_error_ = tls_->error();
-    return fail();
-  }
+  if (step != Tls::Step::Done) return fail();
   secured_ = Secured::Yes;
   update_interest();
   listener_.on_secured(*this);
@@ -169,7 +167,6 @@ void Stream::receive() {
     case Tls::Step::WantWrite:
       return update_interest();
     case Tls::Step::Failed:
-      if (tls_) tls_error_ = tls_->error();
       return fail();
     // Many clients end their control channel without close_notify; nothing hangs on it.
     case Tls::Step::Closed:

@@ -52,7 +52,7 @@ class Stream {
   }
   /// Nothing before and behind TLS.
   [[nodiscard]] const Tls* tls() const { return tls_.get(); }
-  [[nodiscard]] const std::string& tls_error() const { return tls_error_; }
+  [[nodiscard]] std::string_view tls_error() const;
 
   void read(bool wanted);
   /// Sends FIN behind what is queued (call with an empty queue).
@@ -88,7 +88,6 @@ class Stream {
   Secured secured_ = Secured::No;
   std::size_t clear_from_ = std::string::npos;  ///< Offset in `queue_` of what goes in clear again (CCC).
   bool wants_write_ = false;                    ///< Of TLS: its last step can go on when the socket is writable.
-  std::string tls_error_;
   bool reading_ = true;
   bool closed_ = false;
   bool at_end_ = false;

@@ -215,19 +215,21 @@ void log(LogLevel level, std::string_view message, std::initializer_list<Field> 
 }
 
 SessionLog::SessionLog(std::uint64_t id, std::string listener, ftp::Endpoint client)
-    : id_(fmt::format("{:016x}", id)), listener_(std::move(listener)), client_(client) {}
+    : id_(id), listener_(std::move(listener)), client_(client) {}
+
+std::string SessionLog::id() const { return fmt::format("{:016x}", id_); }
 
 void SessionLog::started() const {
   if (!is_enabled(LogLevel::Info)) return;
   write(LogLevel::Info, "session started",
-        std::array<Field, 3>{{{"session", id_}, {"listener", listener_}, {"client", client_.text()}}});
+        std::array<Field, 3>{{{"session", id()}, {"listener", listener_}, {"client", client_.text()}}});
 }
 
 void SessionLog::note(const gateway::Note& note) const {
   const LogLevel level = std::visit(Level{}, note);
   if (!is_enabled(level)) return;
   auto [message, fields] = std::visit(Describe{}, note);
-  fields.insert(fields.begin(), {{"session", id_}, {"client", client_.text()}});
+  fields.insert(fields.begin(), {{"session", id()}, {"client", client_.text()}});
   write(level, message, fields);
 }
 
@@ -235,13 +237,13 @@ void SessionLog::dialogue(std::string_view direction, std::string_view text) con
   if (!is_enabled(LogLevel::Debug)) return;
   write(LogLevel::Debug, "dialogue",
         std::array<Field, 3>{
-            {{"session", id_}, {"direction", std::string(direction)}, {"text", std::string(text), Kind::Escaped}}});
+            {{"session", id()}, {"direction", std::string(direction)}, {"text", std::string(text), Kind::Escaped}}});
 }
 
 void SessionLog::ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view detail) const {
   if (!is_enabled(LogLevel::Info)) return;
   const double seconds = std::chrono::duration<double>(duration).count();
-  std::vector<Field> fields{{"session", id_},
+  std::vector<Field> fields{{"session", id()},
                             {"client", client_.text()},
                             {"reason", std::string(gateway::reason_name(reason))},
                             {"seconds", fmt::format("{:.3f}", seconds), Kind::Number}};

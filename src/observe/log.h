@@ -41,10 +41,11 @@ class SessionLog {
   /// At debug level only; `text` is a masked command or a reply line.
   void dialogue(std::string_view direction, std::string_view text) const;
   void ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view detail) const;
-  [[nodiscard]] const std::string& id() const { return id_; }
+  /// Sixteen hex digits.
+  [[nodiscard]] std::string id() const;
 
  private:
-  std::string id_;  ///< Sixteen hex digits.
+  std::uint64_t id_;
   std::string listener_;
   ftp::Endpoint client_;
 };

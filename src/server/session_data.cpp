@@ -21,7 +21,7 @@ void SessionDriver::execute(const gateway::TakeLease&) {
   wants_lease_ = true;
   worker_.take_lease({id_, worker_.index()}, client_address_.address, [this](bool waits) {
     if (waits) {
-      lease_timer_.start(config_->passive_ports.lease_wait);
+      start_lease_timer(config_->passive_ports.lease_wait);
       return;
     }
     wants_lease_ = false;
@@ -29,9 +29,18 @@ void SessionDriver::execute(const gateway::TakeLease&) {
   });
 }
 
+void SessionDriver::start_lease_timer(std::chrono::milliseconds delay) {
+  if (!lease_timer_) lease_timer_ = net::Timer(worker_.loop().uv(), [this] { lease_timed_out(); });
+  lease_timer_.start(delay);
+}
+
+void SessionDriver::stop_lease_timer() {
+  if (lease_timer_) lease_timer_.stop();
+}
+
 /// The lease, or the request for one.
 void SessionDriver::drop_lease() {
-  lease_timer_.stop();
+  stop_lease_timer();
   if (std::exchange(wants_lease_, false)) worker_.stop_waiting(id_);
   if (const auto lease = std::exchange(lease_, std::nullopt)) worker_.drop_lease(*lease);
 }
@@ -50,7 +59,7 @@ void SessionDriver::execute(const gateway::ListenForBackend&) {
   acceptor_ = std::make_unique<net::Acceptor>(
       worker_.loop(), std::move(*listening), [this](const ftp::Endpoint& peer) { return is_backend(peer); },
       [this](net::Fd socket) { leg_connected(gateway::Leg::Backend, std::move(socket)); });
-  lease_timer_.start(config_->passive_ports.lease_timeout);
+  start_lease_timer(config_->passive_ports.lease_timeout);
   handle(gateway::BackendPortOpened{*at});
 }
 
@@ -96,7 +105,7 @@ void SessionDriver::leg_connected(gateway::Leg leg, net::Fd socket) {
   const Turn turn(*this);
   if (leg == gateway::Leg::Backend) acceptor_.reset();
   // The timer runs on for whoever is still awaited: the client on its port, or the backend on its own.
-  if (!lease_ && !wants_lease_ && !acceptor_) lease_timer_.stop();
+  if (!lease_ && !wants_lease_ && !acceptor_) stop_lease_timer();
   data_leg(leg).socket = std::move(socket);
   worker_.shared().metrics.data_connection(leg, data_leg(leg).mode, observe::Metrics::DataResult::Ok);
   handle(gateway::DataConnected{leg});
@@ -165,10 +174,10 @@ void SessionDriver::lease_ready(const gateway::Lease& lease, bool opened) {
     return;
   }
   wants_lease_ = false;
-  lease_timer_.stop();
+  stop_lease_timer();
   if (!opened) return handle(gateway::LeaseRefused{gateway::LeaseFailure::Exhausted});
   lease_ = lease;
-  lease_timer_.start(config_->passive_ports.lease_timeout);
+  start_lease_timer(config_->passive_ports.lease_timeout);
   handle(gateway::LeaseGranted{lease.advertised, advertised()});
 }
 
@@ -194,7 +203,7 @@ void SessionDriver::lease_timed_out() {
   if (!lease_) {
     handle(gateway::LeaseExpired{});
     // A transfer that uses the port may yet be refused and leave it behind.
-    if (acceptor_) lease_timer_.start(config_->passive_ports.lease_timeout);
+    if (acceptor_) start_lease_timer(config_->passive_ports.lease_timeout);
     return;
   }
   const auto lease = *lease_;

@@ -33,6 +33,11 @@ gateway::SessionOptions options(const config::Config& config, const config::List
           .backend_lacks_epsv = lacks_epsv};
 }
 
+/// A worker's listener is one of the configuration's, by its name.
+const config::Listener& in_config(const config::Config& config, const config::Listener& listener) {
+  return *std::ranges::find(config.listeners, listener.name, &config::Listener::name);
+}
+
 ftp::Address dialled_address(const net::Fd& socket) {
   const auto local = net::local_endpoint(socket);
   return local ? local->address : ftp::Address{};
@@ -46,7 +51,7 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       id_(id),
       config_(std::move(config)),
       tls_(std::move(tls)),
-      listener_(listener),
+      listener_(in_config(*config_, listener)),
       backend_settings_(config_->backends.at(listener.backend)),
       client_address_(client.peer),
       dialled_(dialled_address(client.socket)),
@@ -57,12 +62,10 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       log_(id, listener.name, client.peer),
       client_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Decode)},
       backend_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Verbatim)},
-      timer_(worker.loop().uv(),
-             [this] {
-               const Turn turn(*this);
-               handle(gateway::TimerFired{});
-             }),
-      lease_timer_(worker.loop().uv(), [this] { lease_timed_out(); }) {
+      timer_(worker.loop().uv(), [this] {
+        const Turn turn(*this);
+        handle(gateway::TimerFired{});
+      }) {
   net::tune_control(client.socket);
   client_.stream = std::make_unique<net::Stream>(worker.loop(), std::move(client.socket), worker.read_buffer(), *this);
 }
@@ -77,8 +80,9 @@ void SessionDriver::begin() {
   worker_.shared().metrics.session_started();
   log_.started();
   const Turn turn(*this);
-  session_.begin(actions_);
-  for (auto& action : std::exchange(actions_, {})) {
+  std::vector<gateway::Action> actions;
+  session_.begin(actions);
+  for (auto& action : actions) {
     std::visit([this](const auto& one) { execute(one); }, action);
   }
 }
@@ -103,10 +107,11 @@ void SessionDriver::handle(const gateway::Event& event) {
     return;
   }
   handling_ = true;
-  const auto run = [this](const gateway::Event& one) {
-    session_.handle(one, actions_);
-    for (const auto& action : actions_) std::visit([this](const auto& order) { execute(order); }, action);
-    actions_.clear();
+  std::vector<gateway::Action> actions;  // not a member: an idle session keeps none
+  const auto run = [&](const gateway::Event& one) {
+    session_.handle(one, actions);
+    for (const auto& action : actions) std::visit([this](const auto& order) { execute(order); }, action);
+    actions.clear();
   };
   run(event);
   while (!later_.empty()) {
@@ -237,6 +242,7 @@ bool SessionDriver::begin_ordered_tls() {
 
 void SessionDriver::backend_connected(net::Result<BackendConnection::Connected> connected) {
   const Turn turn(*this);
+  connecting_.reset();
   if (!connected) {
     worker_.shared().metrics.backend_up(listener_.backend, false);
     observe::log(config::LogLevel::Warn, "backend unreachable",

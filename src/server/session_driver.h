@@ -130,6 +130,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   [[nodiscard]] bool is_backend(const ftp::Endpoint& peer);
   void connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from);
   void leg_connected(gateway::Leg leg, net::Fd socket);
+  void start_lease_timer(std::chrono::milliseconds delay);
+  void stop_lease_timer();
   void lease_timed_out();
   void drop_lease();
   void release_data(bool reset);
@@ -141,14 +143,13 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   const std::uint64_t id_;
   const std::shared_ptr<const config::Config> config_;
   const std::shared_ptr<const TlsContexts> tls_;
-  const config::Listener listener_;
+  const config::Listener& listener_;         ///< In `config_`.
   const config::Backend& backend_settings_;  ///< In `config_`.
   const ftp::Endpoint client_address_;
   const ftp::Address dialled_;
   const std::uint64_t started_;  ///< Nanoseconds of uv_hrtime.
 
   gateway::Session session_;
-  std::vector<gateway::Action> actions_;
   std::vector<gateway::Event> later_;  ///< Events that came while one was handled; never lines.
   observe::SessionLog log_;
   Leg client_;
@@ -158,7 +159,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   ftp::Address inside_address_;   ///< Ours, as the backend knows it.
   std::unique_ptr<BackendConnection> connecting_;
   net::Timer timer_;
-  net::Timer lease_timer_;
+  net::Timer lease_timer_;  ///< Made when first needed.
   net::Timer closing_timer_;
 
   std::optional<gateway::Lease> lease_;
