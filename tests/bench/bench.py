@@ -1,0 +1,413 @@
+"""Measures pasvgate beside what would stand in its place: the modes interleaved over the subjects, medians and ratios.
+
+bench.py [--rounds N] [--only MODE,…] [--json FILE]; run.sh builds and installs what it needs.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOOLS = pathlib.Path(os.environ.get("PASVGATE_BENCH_TOOLS", ROOT / "build-bench/tests/bench"))
+PASVGATE = os.environ.get("PASVGATE", ROOT / "build-bench/src/pasvgate")
+SERVERS = pathlib.Path(os.environ.get("PASVGATE_BENCH_SERVERS", ROOT / "build-bench/servers/root"))
+
+PUBLIC, INSIDE = "127.0.0.1", "127.0.0.2"
+LOW, HIGH = 24000, 24199
+GIB = 1 << 30
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((PUBLIC, 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port, process, host=PUBLIC):
+    for _ in range(400):
+        if process.poll() is not None:
+            raise RuntimeError(f"ended with {process.returncode}: {process.args}")
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"doesn't listen: {process.args}")
+
+
+def tree(pid):
+    """The process and its living descendants."""
+    found = [pid]
+    for one in found:
+        try:
+            for task in os.listdir(f"/proc/{one}/task"):
+                with open(f"/proc/{one}/task/{task}/children", encoding="ascii") as file:
+                    found += [int(child) for child in file.read().split()]
+        except OSError:
+            pass
+    return found
+
+
+def cpu_seconds(pid):
+    """Of the process, its children and the children that have ended."""
+    total = 0.0
+    for one in tree(pid):
+        try:
+            for task in os.listdir(f"/proc/{one}/task"):
+                with open(f"/proc/{one}/task/{task}/schedstat", encoding="ascii") as file:
+                    total += int(file.read().split()[0]) / 1e9
+            with open(f"/proc/{one}/stat", encoding="ascii") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+            total += (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+        except OSError:
+            pass
+    return total
+
+
+def pss_kib(pid):
+    total = 0
+    for one in tree(pid):
+        try:
+            with open(f"/proc/{one}/smaps_rollup", encoding="ascii") as file:
+                total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+        except OSError:
+            pass
+    return total
+
+
+class Subject:
+    """What stands between client and server. `start` leaves it listening on PUBLIC:port."""
+
+    speaks_tls = False
+
+    def __init__(self, folder, backend):
+        self.folder = folder
+        self.backend = backend
+        self.port = free_port()
+        self.process = None
+
+    def run(self, *command, **environment):
+        log = open(self.folder / f"{type(self).__name__}.log", "wb")  # pylint: disable=consider-using-with
+        self.process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, start_new_session=True,
+                                        env={**os.environ, **environment})
+
+    def start(self):
+        self.launch()
+        wait_for(self.port, self.process)
+
+    def stop(self):
+        if not self.process:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, number)
+                self.process.wait(5)
+                break
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                pass
+        self.process = None
+
+
+class Direct(Subject):
+    def start(self):
+        self.port = self.backend
+
+    def launch(self):
+        pass
+
+
+class Pasvgate(Subject):
+    speaks_tls = True
+
+    def launch(self):
+        config = self.folder / "pasvgate.json"
+        certificate, key = make_certificate(self.folder)
+        config.write_text(json.dumps({
+            "listeners": [{"name": "public", "address": f"{PUBLIC}:{self.port}", "tls": "optional"}],
+            "tls": {"certificates": [{"certificate": certificate, "key": key}]},
+            "backends": {"default": {"servers": [f"{INSIDE}:{self.backend}"]}},
+            "passive_ports": {"listen": f"{LOW}-{HIGH}"},
+            "limits": {"sessions": 100000, "leases_per_client": 10000},
+            "admin": {"address": "off"}, "log": {"level": "warn"}}), encoding="ascii")
+        self.run(PASVGATE, "run", config)
+
+
+class Haproxy(Subject):
+    options = ""
+
+    def launch(self):
+        config = self.folder / f"{type(self).__name__}.cfg"
+        config.write_text(f"""
+global
+  maxconn {(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1000) // 3}
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  {self.options}
+listen control
+  bind {PUBLIC}:{self.port}
+  server backend {INSIDE}:{self.backend}
+listen data
+  bind {PUBLIC}:{LOW}-{HIGH}
+  server backend {INSIDE}
+""", encoding="ascii")
+        self.run(SERVERS / "usr/sbin/haproxy", "-db", "-f", config,
+                 LD_LIBRARY_PATH=str(SERVERS / "usr/lib/x86_64-linux-gnu"))
+
+
+class HaproxySplice(Haproxy):
+    options = "option splice-auto"
+
+
+class BareRelay(Subject):
+    def launch(self):
+        self.run(TOOLS / "splice_relay", PUBLIC, self.port, INSIDE, self.backend, f"{LOW}-{HIGH}")
+
+
+class ModProxy(Subject):
+    speaks_tls = True
+
+    def launch(self):
+        certificate, key = make_certificate(self.folder)
+        tables = self.folder / "tables"
+        shutil.rmtree(tables, ignore_errors=True)
+        tables.mkdir()
+        shutil.chown(tables, "nobody", "nogroup")
+        config = self.folder / "proftpd.conf"
+        config.write_text(f"""
+ServerType standalone
+DefaultAddress {PUBLIC}
+SocketBindTight on
+Port {self.port}
+ModulePath {SERVERS}/usr/lib/proftpd
+LoadModule mod_tls.c
+LoadModule mod_proxy.c
+User nobody
+Group nogroup
+AuthPAM off
+UseReverseDNS off
+UseIPv6 off
+WtmpLog off
+DelayEngine off
+PidFile {self.folder}/proftpd.pid
+ScoreboardFile {self.folder}/scoreboard
+TransferLog none
+ControlsEngine off
+CapabilitiesEngine off
+MaxInstances none
+TLSEngine on
+TLSRequired off
+TLSProtocol TLSv1.2 TLSv1.3
+TLSECCertificateFile {certificate}
+TLSECCertificateKeyFile {key}
+ProxyEngine on
+ProxyRole reverse
+ProxyTables {tables}
+ProxyReverseServers ftp://{INSIDE}:{self.backend}
+ProxyTLSEngine off
+ProxyDataTransferPolicy PASV
+""", encoding="ascii")
+        self.run(SERVERS / "usr/sbin/proftpd", "--nodaemon", "--config", config,
+                 LD_LIBRARY_PATH=str(SERVERS / "usr/lib/x86_64-linux-gnu"))
+
+
+def make_certificate(folder):
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    if not certificate.exists():
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True,
+                       capture_output=True)
+    return str(certificate), str(key)
+
+
+class Backend:
+    """On INSIDE, and advertising PUBLIC where what is measured forwards the range as it is."""
+
+    def __init__(self, advertised):
+        self.port = free_port()
+        self.process = subprocess.Popen([str(TOOLS / "ftp_server"), INSIDE, str(self.port), advertised, f"{LOW}-{HIGH}"],
+                                        stdout=subprocess.DEVNULL)
+        wait_for(self.port, self.process, INSIDE)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+# name: (arguments of ftp_load, what one of its counts is)
+MODES = {
+    "down": (["down", "1", str(4 * GIB)], "GiB"),
+    "down8": (["down", "8", str(GIB // 2)], "GiB"),
+    "up": (["up", "1", str(4 * GIB)], "GiB"),
+    "up8": (["up", "8", str(GIB // 2)], "GiB"),
+    "small": (["small", "4000", "1024"], "transfer"),
+    "logins": (["logins", "2000", "1024"], "login"),
+    "noop": (["noop", "40000"], "round trip"),
+    "tls_down": (["--tls", "down", "1", str(GIB)], "GiB"),
+    "tls_up": (["--tls", "up", "1", str(GIB)], "GiB"),
+    "tls_small": (["--tls", "small", "1000", "1024"], "transfer"),
+    "tls_logins": (["--tls", "logins", "300", "1024"], "login"),
+}
+# What a forking proxy takes minutes for is measured by fewer.
+SLOW = {"logins": 40, "tls_logins": 20, "small": 1000, "tls_small": 300}
+
+
+def measure(subject, mode):
+    arguments, unit = MODES[mode]
+    if isinstance(subject, ModProxy) and mode in SLOW:
+        place = 2 if arguments[0] == "--tls" else 1
+        arguments = [*arguments[:place], str(SLOW[mode]), *arguments[place + 1:]]
+    pid = subject.process.pid if subject.process else None
+    before = cpu_seconds(pid) if pid else 0
+    host = INSIDE if isinstance(subject, Direct) else PUBLIC
+    done = subprocess.run([str(TOOLS / "ftp_load"), host, str(subject.port), *arguments], capture_output=True, text=True,
+                          timeout=600, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{type(subject).__name__} {mode}: {done.stderr.strip()}")
+    told = json.loads(done.stdout)
+    if isinstance(subject, ModProxy):
+        time.sleep(0.3)  # its children end and are counted a moment later
+    cpu = (cpu_seconds(pid) if pid else 0) - before
+    units = told["bytes"] / GIB if unit == "GiB" else told["count"]
+    return {"cpu": cpu / units, "rate": units / told["seconds"], "latency": told["latency"],
+            "pss_kib": pss_kib(pid) if pid else 0}
+
+
+def measure_idle(subject, count, tls):
+    """KiB for each session that is logged in and does nothing."""
+    before = pss_kib(subject.process.pid)
+    load = subprocess.Popen([str(TOOLS / "ftp_load"), PUBLIC, str(subject.port), *(["--tls"] if tls else []), "idle",
+                             str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if not load.stdout.readline():
+        raise RuntimeError("idle sessions failed")
+    after = pss_kib(subject.process.pid)
+    load.communicate()
+    return (after - before) / count
+
+
+def fmt(value, unit):
+    if value == 0:
+        return "-"
+    return f"{value:.3f} s" if unit == "GiB" else f"{value * 1e6:.1f} µs"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--json", default="")
+    parser.add_argument("--idle", type=int, default=5000)
+    options = parser.parse_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    modes = [mode for mode in [*MODES, "idle", "tls_idle"] if not options.only or mode in options.only.split(",")]
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="pasvgate-bench-"))
+    folder.chmod(0o755)
+    backend = Backend(PUBLIC)
+    plain_backend = Backend(INSIDE)
+    classes = [Direct, Pasvgate, Haproxy, HaproxySplice, BareRelay, ModProxy]
+    results = {}
+    try:
+        for round_number in range(options.rounds):
+            for kind in classes:
+                subject = kind(folder, (plain_backend if kind in (Direct, ModProxy) else backend).port)
+                subject.start()
+                try:
+                    for mode in modes:
+                        if mode.startswith("tls") and not subject.speaks_tls:
+                            continue
+                        if mode.endswith("idle"):
+                            if subject.process is None or kind is BareRelay or round_number > 0:
+                                continue
+                            count = 50 if kind is ModProxy else options.idle // (5 if mode == "tls_idle" else 1)
+                            kib = measure_idle(subject, count, mode == "tls_idle")
+                            results.setdefault(mode, {}).setdefault(kind.__name__, []).append({"kib": kib})
+                            continue
+                        results.setdefault(mode, {}).setdefault(kind.__name__, []).append(measure(subject, mode))
+                finally:
+                    subject.stop()
+            print(f"round {round_number + 1} of {options.rounds} done", file=sys.stderr)
+    finally:
+        backend.stop()
+        plain_backend.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    report(results, options.json)
+
+
+def medians(results):
+    return {mode: {name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+                   for name, runs in subjects.items()} for mode, subjects in results.items()}
+
+
+def report(results, path):
+    table = medians(results)
+    for mode, subjects in table.items():
+        if mode.endswith("idle"):
+            print(f"\n{mode:24} KiB a session")
+            for name, one in subjects.items():
+                print(f"  {name:22} {one['kib']:10.2f}")
+            continue
+        unit = MODES[mode][1]
+        rate = "GiB/s" if unit == "GiB" else f"{unit}s/s"
+        print(f"\n{mode:24} {'CPU a ' + unit:>16} {rate:>14} {'latency':>12} {'PSS KiB':>9}")
+        for name, one in subjects.items():
+            latency = f"{one['latency'] * 1e6:.1f} µs" if one["latency"] else "-"
+            print(f"  {name:22} {fmt(one['cpu'], unit):>16} {one['rate']:14.2f} {latency:>12} {one['pss_kib']:9.0f}")
+    print()
+    for name, ratio, limit, is_most in goals(table):
+        met = ratio <= limit if is_most else ratio >= limit
+        print(f"{'met    ' if met else 'not met'} {name}: {ratio:.2f}, {'at most' if is_most else 'at least'} {limit}")
+    if path:
+        pathlib.Path(path).write_text(json.dumps({"medians": table, "runs": results}, indent=1), encoding="ascii")
+
+
+def goals(table):
+    """(name, ratio, limit, whether it is an upper limit), where both subjects were measured."""
+    found = []
+
+    def compare(name, mode, key, other, limit, is_most=True):
+        subjects = table.get(mode, {})
+        others = [subjects[one][key] for one in other if one in subjects]
+        if "Pasvgate" in subjects and others and (best := (min if is_most else max)(others)) > 0:
+            found.append((name, subjects["Pasvgate"][key] / best, limit, is_most))
+
+    both = ("Haproxy", "HaproxySplice")
+    compare("CPU of a big download, of HAProxy's", "down", "cpu", both, 0.3)
+    compare("CPU of a big upload, of HAProxy's", "up", "cpu", both, 0.4)
+    compare("CPU of a big download, of a bare relay's", "down", "cpu", ("BareRelay",), 1.1)
+    compare("CPU of a big upload, of a bare relay's", "up", "cpu", ("BareRelay",), 1.1)
+    compare("throughput down, of HAProxy's", "down", "rate", both, 1.3, False)
+    compare("throughput up, of HAProxy's", "up", "rate", both, 1.3, False)
+    compare("CPU of a small file, of HAProxy's", "small", "cpu", both, 0.95)
+    compare("latency of a small file, of HAProxy's", "small", "latency", both, 0.95)
+    compare("CPU of a login, of HAProxy's", "logins", "cpu", both, 0.95)
+    compare("logins a second, of HAProxy's", "logins", "rate", both, 1.0, False)
+    compare("logins a second, of mod_proxy's", "logins", "rate", ("ModProxy",), 50, False)
+    compare("CPU of a NOOP, of HAProxy's", "noop", "cpu", both, 1.0)
+    compare("latency of a NOOP, of HAProxy's", "noop", "latency", both, 1.0)
+    compare("CPU of a TLS download, of mod_proxy's", "tls_down", "cpu", ("ModProxy",), 0.8)
+    compare("CPU of a TLS upload, of mod_proxy's", "tls_up", "cpu", ("ModProxy",), 0.6)
+    compare("CPU of a small TLS file, of mod_proxy's", "tls_small", "cpu", ("ModProxy",), 0.5)
+    compare("CPU of a TLS login, of mod_proxy's", "tls_logins", "cpu", ("ModProxy",), 0.1)
+    for mode, limit in (("idle", 2.5), ("tls_idle", 24)):
+        if "Pasvgate" in table.get(mode, {}):
+            found.append((f"KiB of an {mode.replace('_', ' ')} session", table[mode]["Pasvgate"]["kib"], limit, True))
+    return found
+
+
+if __name__ == "__main__":
+    main()
