@@ -64,6 +64,7 @@ void Relay::on_ready(Side side, int events) {
     const bool is_watched = events == UV_EBADF;
     if (!is_watched || socket_error(leg(side).socket) != 0) return fail(side, false);
   }
+  if (events > 0 && (events & UV_PRIORITIZED) != 0) leg(side).urgent = true;
   // A step of TLS may wait for either; then any news is news for both.
   const bool any = std::exchange(leg(side).wants, 0) != 0 || events < 0;
   if (!prepared_) {
@@ -150,7 +151,7 @@ void Relay::update_interest() {
   for (const Side side : {Side::Client, Side::Backend}) {
     Leg& here = leg(side);
     if (!prepared_) {
-      here.poll.want(here.wants);
+      here.poll.want(here.wants != 0 || here.urgent ? here.wants : UV_PRIORITIZED);
       continue;
     }
     const ftp::Direction outbound = side == Side::Client ? Download : Upload;
@@ -168,9 +169,9 @@ void Relay::update_interest() {
     if (!flow(inbound).source_ended && !waits) events |= UV_READABLE;
     // What TLS has read already is reported by no socket: being writable is true at once.
     if (flow(outbound).blocked || ((events & UV_READABLE) != 0 && has_pending(side))) events |= UV_WRITABLE;
-    // Without any a reset goes unseen until the next write; an interest in it would be one in every urgent byte or FIN
-    // that waits to be read, too.
-    here.poll.want(events);
+    if (events != 0) here.urgent = false;
+    // Without any interest a reset would go unseen until the next write.
+    here.poll.want(events != 0 || here.urgent ? events : UV_PRIORITIZED);
   }
 }
 

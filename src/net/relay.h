@@ -61,8 +61,9 @@ class Relay {
   struct Leg {
     Fd socket;
     Poll poll;
-    bool gone = false;  ///< It ended in order, then broke, and has lost nothing by it.
-    int wants = 0;      ///< UV_ bits that a step waits for beside those that follow from the flows.
+    bool urgent = false;  ///< An urgent byte waits, which would be reported for ever.
+    bool gone = false;    ///< It ended in order, then broke, and has lost nothing by it.
+    int wants = 0;        ///< UV_ bits that a step waits for beside those that follow from the flows.
   };
   struct Flow {
     std::size_t in_flight = 0;  ///< Read and not written yet.

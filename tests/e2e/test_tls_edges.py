@@ -1,5 +1,6 @@
 """TLS on the client's control channel where it is odd: injections, modes, deadlines, CCC, what isn't TLS at all."""
 
+import select
 import socket
 import ssl
 import subprocess
@@ -12,7 +13,7 @@ from harness import Gateway
 from raw import Raw
 from raw_tls import RawTls, VERSIONS, client_context, is_refused, lines_with, underneath, wait_line
 from stub import Stub
-from waiting import until
+from waiting import seconds, until
 
 HELLO = (b"hello\r\n", 226)
 SHORT = {"tls_handshake": "300ms"}
@@ -277,6 +278,8 @@ class Ccc(Case):
         client = self.client(self.gateway("optional")).login()
         self.assertEqual(client.command("CCC").code, 200)
         plain = client.sock
+        # The gateway's own must be there to be read, or it would stand before the reply.
+        self.assertTrue(select.select([plain], [], [], seconds(5))[0])
         # unwrap sends close_notify; the kernel keeps it until the command comes.
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
         plain.settimeout(0)
