@@ -89,7 +89,7 @@ int check(const std::string& path) {
     return 1;
   }
   if (const auto tls = server::make_tls(*config); !tls) {
-    for (const auto& error : tls.error()) print({path + ": " + error});
+    for (const auto& error : tls.error()) std::cerr << path << ": " << error << '\n';
     return 1;
   }
   std::cout << path << ": ok\n";

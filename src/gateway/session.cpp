@@ -187,7 +187,8 @@ void Session::on(const Drain&) { draining_ = true; }
 void Session::on(const TimerFired&) {
   switch (waiting_) {
     case Wait::Handshake:
-      return on(TlsFailed{*handshake_});
+      if (handshake_) on(TlsFailed{*handshake_});
+      return;
     case Wait::Greeting:
       return close_with(421, "Service not available, try again later.", EndReason::GreetingTimeout);
     case Wait::Login:

@@ -52,7 +52,7 @@ std::expected<std::shared_ptr<const TlsContexts>, std::vector<std::string>> make
   const auto take = [&](auto made, auto& into, const std::string& key) {
     if (made) into = std::move(*made);
     if (made) return;
-    for (const auto& error : made.error()) errors.push_back(key + ": " + error);
+    for (const auto& error : made.error()) errors.push_back(std::string(key).append(": ").append(error));
   };
   if (listens_with_tls(config))
     take(net::TlsContext::server(listener_settings(config.tls)), contexts->listeners, "/tls");
