@@ -1,5 +1,7 @@
 #include "gateway/plan.h"
 
+#include <algorithm>
+
 #include "ftp/reply.h"
 
 namespace pasvgate::gateway {
@@ -76,6 +78,11 @@ std::expected<ftp::Endpoint, std::string> active_client(const ftp::Command& comm
     return std::unexpected(ftp::write_reply(500, "Only your own address is allowed."));
   }
   return *at;
+}
+
+bool is_trusted(const ftp::Address& address, config::DataAddress setting, const std::vector<ftp::Cidr>& trusted) {
+  return setting == config::DataAddress::Trust &&
+         std::ranges::any_of(trusted, [&](const ftp::Cidr& network) { return network.contains(address); });
 }
 
 DataPlan plan_data(ftp::Verb asked, config::DataMode setting, ftp::Family backend_family, bool backend_lacks_epsv) {

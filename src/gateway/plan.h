@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/config.h"
 #include "ftp/address.h"
@@ -25,6 +26,9 @@ std::optional<std::string> refused_passive(const ftp::Command& command, ftp::Fam
 /// attack).
 std::expected<ftp::Endpoint, std::string> active_client(const ftp::Command& command, const ftp::Address& client,
                                                         const config::Policy& policy);
+
+/// Whether the backend's data may be at an address that isn't its control connection's, or come from there.
+bool is_trusted(const ftp::Address& address, config::DataAddress setting, const std::vector<ftp::Cidr>& trusted);
 
 /// How a data channel is set up: a row of design §4's table.
 struct DataPlan {

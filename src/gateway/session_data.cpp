@@ -137,10 +137,8 @@ void Session::finish_data_reply(int code) {
       options_.backend_lacks_epsv = true;
     }
     std::optional<ftp::Address> address;
-    if (options_.data_address == config::DataAddress::Trust) {
-      for (const auto& trusted : options_.trusted_data) {
-        if (trusted.contains(backend_data_->address)) address = backend_data_->address;
-      }
+    if (is_trusted(backend_data_->address, options_.data_address, options_.trusted_data)) {
+      address = backend_data_->address;
     }
     data_.backend_at(address, backend_data_->port);
   }
@@ -204,12 +202,11 @@ void Session::refuse_data(int code, std::string_view text) {
 /// Each leg is opened at its time; here alone that is decided.
 void Session::open_legs() {
   using enum Leg;
-  const Pending* running = replies_.transfer();
-  const bool has_word = running != nullptr && (running->preliminary || held_code_ != 0);
+  const Pending* transfer = replies_.transfer();
+  const bool has_word = transfer != nullptr && (transfer->preliminary || held_code_ != 0);
   if (data_.state() == DataChannel::State::Open && has_word) return send(ExpectData{});
   if (data_.state() != DataChannel::State::Waiting) return;
   const DataPlan& plan = data_.plan();
-  const Pending* transfer = running;
   const bool client_came = plan.client == Mode::Passive ? data_.stands(Client) : transfer != nullptr;
   // Some servers read no command before it, and close their port within seconds.
   if (plan.backend == Mode::Passive && data_.is_idle(Backend) && client_came) {

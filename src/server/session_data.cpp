@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "gateway/advertise.h"
+#include "gateway/plan.h"
 #include "net/acceptor.h"
 #include "net/splice_relay.h"
 #include "net/tls_relay.h"
@@ -65,11 +66,7 @@ void SessionDriver::execute(const gateway::ListenForBackend&) {
 
 bool SessionDriver::is_backend(const ftp::Endpoint& peer) {
   if (peer.address == backend_address_) return true;
-  if (backend_settings_.data_address == config::DataAddress::Trust) {
-    for (const auto& trusted : backend_settings_.trusted_data) {
-      if (trusted.contains(peer.address)) return true;
-    }
-  }
+  if (gateway::is_trusted(peer.address, backend_settings_.data_address, backend_settings_.trusted_data)) return true;
   worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::NotBackend);
   observe::log(config::LogLevel::Warn, "data connection that isn't the backend's",
                {{"session", log_.id()}, {"from", peer.text()}});

@@ -155,6 +155,14 @@ class Reuse(Case):
                     client.data_session = stolen
                     self.breaks(client)
 
+    def test_new_ticket_for_each_used(self):
+        """OpenSSL's clients use a TLS 1.3 ticket once: the control channel brings the next one."""
+        client = self.client(self.gateway("required"), client_context(VERSIONS[1])).login()
+        before = client.sock.session.id
+        self.works(client)
+        self.assertEqual(client.command("NOOP").code, 200)
+        self.assertNotEqual(client.sock.session.id, before)
+
     def test_many_on_one_session(self):
         """H7: one ticket serves them all."""
         client = self.client(self.gateway("implicit"), implicit=True).login()
