@@ -34,8 +34,8 @@ Acceptor::Acceptor(Loop& loop, Fd listening, Allows allows, OnAccepted on_accept
     : listening_(std::move(listening)),
       allows_(std::move(allows)),
       on_accepted_(std::move(on_accepted)),
-      poll_(loop.uv(), listening_.get(), [this](int) { accept(); }),
-      pause_(loop.uv(), [this] { poll_.want(UV_READABLE); }) {
+      poll_(loop, listening_.get(), [this](int) { accept(); }),
+      pause_(loop, [this] { poll_.want(UV_READABLE); }) {
   poll_.want(UV_READABLE);
 }
 

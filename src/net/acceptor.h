@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "net/handle.h"
+#include "net/loop.h"
 #include "net/socket.h"
 
 namespace pasvgate::net {

@@ -8,7 +8,7 @@ namespace pasvgate::net {
 Connector::Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseconds timeout, OnDone on_done,
                      const std::optional<ftp::Endpoint>& from)
     : to_(to),
-      timer_(loop.uv(), [this] { finish(early_error_ != 0 ? early_error_ : ETIMEDOUT); }),
+      timer_(loop, [this] { finish(early_error_ != 0 ? early_error_ : ETIMEDOUT); }),
       on_done_(std::move(on_done)) {
   auto socket = connect_tcp(to, from);
   if (!socket) {
@@ -18,7 +18,7 @@ Connector::Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseco
   }
   socket_ = std::move(*socket);
   timer_.start(timeout);
-  poll_ = Poll(loop.uv(), socket_.get(),
+  poll_ = Poll(loop, socket_.get(),
                [this](int status) { finish(status < 0 && status != UV_EBADF ? -status : socket_error(socket_)); });
   poll_.want(UV_WRITABLE);
 }

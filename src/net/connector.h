@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "net/handle.h"
+#include "net/loop.h"
 #include "net/socket.h"
 
 namespace pasvgate::net {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "net/handle.h"
+#include "net/loop.h"
 
 namespace pasvgate::net {
 

@@ -1,17 +1,52 @@
+#include "net/loop.h"
+
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-
-#include "net/handle.h"
+#include <stdexcept>
+#include <string>
+#include <utility>
 
 namespace pasvgate::net {
+namespace {
 
-Loop::Loop() {
+constexpr std::size_t kIdleAlarms = 256;
+
+std::uint32_t to_epoll(int wanted) {
+  std::uint32_t events = 0;
+  if ((wanted & UV_READABLE) != 0) events |= EPOLLIN;
+  if ((wanted & UV_WRITABLE) != 0) events |= EPOLLOUT;
+  if ((wanted & UV_PRIORITIZED) != 0) events |= EPOLLPRI;
+  if ((wanted & UV_DISCONNECT) != 0) events |= EPOLLRDHUP;
+  return events;
+}
+
+int from_epoll(std::uint32_t events) {
+  int ready = 0;
+  if ((events & EPOLLIN) != 0) ready |= UV_READABLE;
+  if ((events & EPOLLOUT) != 0) ready |= UV_WRITABLE;
+  if ((events & EPOLLPRI) != 0) ready |= UV_PRIORITIZED;
+  if ((events & EPOLLRDHUP) != 0) ready |= UV_DISCONNECT;
+  return ready;
+}
+
+}  // namespace
+
+Loop::Loop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+  if (epoll_ < 0) throw std::runtime_error("event loop: no descriptor for epoll");
   if (const int error = uv_loop_init(&loop_); error != 0) {
+    ::close(epoll_);
     throw std::runtime_error(std::string("event loop: ") + uv_strerror(error));
   }
+  epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
+  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, uv_backend_fd(&loop_), &event);
 }
 
 Loop::~Loop() {
+  retire_alarms();
+  for (Alarm* alarm : idle_) free_alarm(alarm);
   uv_run(&loop_, UV_RUN_DEFAULT);
   if (uv_loop_close(&loop_) != 0) {
     // Only a handle whose owner outlived the loop gets here: a broken invariant, which the test builds must not miss.
@@ -19,6 +54,148 @@ Loop::~Loop() {
     uv_print_all_handles(&loop_, stderr);
     std::abort();
   }
+  ::close(epoll_);
 }
+
+void Loop::run() {
+  // libuv tells epoll of its own descriptors only when it is run.
+  uv_run(&loop_, UV_RUN_NOWAIT);
+  for (;;) {
+    apply_changes();
+    if (watches_ == 0 && uv_loop_alive(&loop_) == 0) return;
+    const int count = ::epoll_wait(epoll_, events_.data(), kEventsPerTurn, uv_backend_timeout(&loop_));
+    const std::uint64_t began = uv_hrtime();
+    uv_update_time(&loop_);
+    dispatch(count);
+    if (told_) told_(std::chrono::nanoseconds(uv_hrtime() - began));
+  }
+}
+
+void Loop::dispatch(int count) {
+  bool uv_is_ready = false;
+  for (int index = 0; index < count; ++index) {
+    const auto& event = events_.at(static_cast<std::size_t>(index));
+    if (event.data.ptr == nullptr) {
+      uv_is_ready = true;
+      continue;
+    }
+    auto& watch = *static_cast<Watch*>(event.data.ptr);
+    // It may have been closed or have changed its mind since, by the event of another.
+    if (watch.closed || watch.wanted == 0) continue;
+    const std::uint32_t wanted = to_epoll(watch.wanted);
+    std::uint32_t events = event.events & (wanted | EPOLLERR | EPOLLHUP);
+    if ((events & EPOLLERR) != 0 && (events & EPOLLPRI) == 0) {
+      watch.wanted = 0;
+      change(watch);
+      watch.callback(UV_EBADF);
+      continue;
+    }
+    // A hang-up alone is news for whatever is waited for.
+    if (events == EPOLLHUP) events |= wanted;
+    if (const int ready = from_epoll(events); ready != 0) watch.callback(ready);
+  }
+  if (uv_is_ready || uv_backend_timeout(&loop_) == 0) uv_run(&loop_, UV_RUN_NOWAIT);
+}
+
+void Loop::change(Watch& watch) {
+  if (std::exchange(watch.changed, true)) return;
+  changed_.push_back(&watch);
+}
+
+/// Tells epoll. A callback that hears of a failure may change others, and epoll is told of those as well.
+void Loop::apply_changes() {
+  for (std::size_t index = 0; index < changed_.size(); ++index) {
+    if (!changed_[index]->closed) apply(*changed_[index]);
+  }
+  changed_.clear();
+  closed_.clear();
+  retire_alarms();
+}
+
+Loop::Alarm* Loop::take_alarm() {
+  if (idle_.empty()) {
+    auto* alarm = new Alarm{.loop = *this};
+    uv_timer_init(&loop_, &alarm->uv);
+    alarm->uv.data = alarm;
+    return alarm;
+  }
+  Alarm* alarm = idle_.back();
+  idle_.pop_back();
+  return alarm;
+}
+
+void Loop::close(Alarm* alarm) {
+  uv_timer_stop(&alarm->uv);
+  retired_.push_back(alarm);
+}
+
+void Loop::retire_alarms() {
+  for (Alarm* alarm : retired_) {
+    alarm->callback = nullptr;
+    if (idle_.size() < kIdleAlarms) {
+      idle_.push_back(alarm);
+    } else {
+      free_alarm(alarm);
+    }
+  }
+  retired_.clear();
+}
+
+void Loop::free_alarm(Alarm* alarm) {
+  uv_close(reinterpret_cast<uv_handle_t*>(&alarm->uv), [](uv_handle_t* uv) { delete static_cast<Alarm*>(uv->data); });
+}
+
+void Loop::apply(Watch& watch) {
+  watch.changed = false;
+  const std::uint32_t wanted = to_epoll(watch.wanted);
+  if (wanted == watch.watched) return;
+  epoll_event event{.events = wanted, .data = {.ptr = &watch}};
+  watch.watched = wanted;
+  if (wanted == 0) {
+    // With nothing wanted epoll would report errors and hang-ups still, again and again.
+    watch.registered = false;
+    --watches_;
+    ::epoll_ctl(epoll_, EPOLL_CTL_DEL, watch.descriptor, &event);
+    return;
+  }
+  if (::epoll_ctl(epoll_, watch.registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch.descriptor, &event) != 0) {
+    const int error = errno;
+    watch.watched = 0;
+    if (std::exchange(watch.registered, false)) --watches_;
+    watch.wanted = 0;
+    return watch.callback(-error);
+  }
+  if (!std::exchange(watch.registered, true)) ++watches_;
+}
+
+void Loop::close(std::unique_ptr<Watch> watch) {
+  watch->closed = true;
+  if (watch->registered) {
+    epoll_event event{};
+    ::epoll_ctl(epoll_, EPOLL_CTL_DEL, watch->descriptor, &event);
+    --watches_;
+  }
+  closed_.push_back(std::move(watch));
+}
+
+void Poll::want(int events) {
+  if (!watch_ || events == watch_->wanted) return;
+  watch_->wanted = events;
+  watch_->loop.change(*watch_);
+}
+
+void Poll::GiveToLoop::operator()(Loop::Watch* watch) const noexcept {
+  watch->loop.close(std::unique_ptr<Loop::Watch>(watch));
+}
+
+Timer::Timer(Loop& loop, Callback on_fire) : alarm_(loop.take_alarm()) { alarm_->callback = std::move(on_fire); }
+
+void Timer::start(std::chrono::milliseconds delay) {
+  uv_timer_start(
+      &alarm_->uv, [](uv_timer_t* uv) { static_cast<Loop::Alarm*>(uv->data)->callback(); },
+      static_cast<std::uint64_t>(delay.count()), 0);
+}
+
+void Timer::GiveToLoop::operator()(Loop::Alarm* alarm) const noexcept { alarm->loop.close(alarm); }
 
 }  // namespace pasvgate::net

@@ -26,14 +26,13 @@ constexpr auto kPipeRetry = 100ms;
 Relay::Relay(Loop& loop, Fd client, Fd backend, std::chrono::milliseconds stall, Listener& listener)
     : listener_(listener),
       loop_(loop),
-      timer_(loop.uv(), [this] { on_timer(); }),
+      timer_(loop, [this] { on_timer(); }),
       stall_(stall),
       last_progress_(loop.now()) {
   leg(Side::Client).socket = std::move(client);
   leg(Side::Backend).socket = std::move(backend);
   for (const Side side : {Side::Client, Side::Backend}) {
-    tune_data(leg(side).socket);
-    leg(side).poll = Poll(loop.uv(), leg(side).socket.get(), [this, side](int events) { on_ready(side, events); });
+    leg(side).poll = Poll(loop, leg(side).socket.get(), [this, side](int events) { on_ready(side, events); });
   }
 }
 
@@ -49,6 +48,8 @@ Relay::Side Relay::source_side(ftp::Direction direction) {
 }
 Relay::Side Relay::sink_side(ftp::Direction direction) { return direction == Download ? Side::Client : Side::Backend; }
 
+ftp::Direction Relay::back(ftp::Direction direction) { return direction == Download ? Upload : Download; }
+
 Relay::Step Relay::say_end(ftp::Direction) { return Step::Progress; }
 bool Relay::has_pending(Side) const { return false; }
 Relay::Step Relay::prepare(Side) { return Step::Progress; }
@@ -60,7 +61,6 @@ bool Relay::is_over() const { return over_ || (flow(Download).delivered && flow(
 void Relay::on_ready(Side side, int events) {
   if (over_) return;
   if (events < 0) {
-    leg(side).poll.was_stopped();
     const bool is_watched = events == UV_EBADF;
     if (!is_watched || socket_error(leg(side).socket) != 0) return fail(side, false);
   }
@@ -112,34 +112,42 @@ void Relay::pump(ftp::Direction direction) {
 }
 
 void Relay::end_sink(ftp::Direction direction) {
-  if (sink(direction).gone) {
-    Flow& now = flow(direction);
+  Flow& now = flow(direction);
+  const Side side = sink_side(direction);
+  // Who has ended and was sent nothing has only our end to hear, and closing says it.
+  const bool is_done = now.bytes == 0 && flow(back(direction)).source_ended && !says_end(side);
+  if (is_done) {
+    leg(side).poll.close();
+    leg(side).socket.close();
+  }
+  if (is_done || leg(side).gone) {
     if (std::exchange(now.delivered, true)) return;
     now.sink_shut = true;
     return listener_.on_delivered(direction, now.bytes);
   }
   const Step said = say_end(direction);
-  if (said == Step::Broken) return fail(sink_side(direction), false);
+  if (said == Step::Broken) return fail(side, false);
   if (said == Step::Blocked) {
-    flow(direction).blocked = true;
+    now.blocked = true;
     return;
   }
-  ::shutdown(sink(direction).socket.get(), SHUT_WR);
-  flow(direction).sink_shut = true;
+  ::shutdown(leg(side).socket.get(), SHUT_WR);
+  now.sink_shut = true;
   last_progress_ = loop_.now();
 }
 
 void Relay::check_delivery(ftp::Direction direction) {
   Flow& now = flow(direction);
   if (now.delivered) return;
-  if (!is_delivered(sink(direction).socket)) {
+  const Delivery delivery = delivery_of(sink(direction).socket);
+  if (delivery == Delivery::Waits) {
     if (delivery_poll_ == 0ms) {
       delivery_poll_ = kFirstDeliveryPoll;
       start_timer();
     }
     return;
   }
-  if (socket_error(sink(direction).socket) != 0) return fail(sink_side(direction), false);
+  if (delivery == Delivery::Failed) return fail(sink_side(direction), false);
   now.delivered = true;
   last_progress_ = loop_.now();
   update_interest();

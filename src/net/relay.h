@@ -6,7 +6,7 @@
 #include <string>
 
 #include "ftp/command.h"
-#include "net/handle.h"
+#include "net/loop.h"
 #include "net/socket.h"
 #include "net/tls.h"
 
@@ -86,6 +86,8 @@ class Relay {
   virtual Step drain(ftp::Direction direction) = 0;
   /// Says to the sink that the end has come, before the FIN. Blocked: again when it is writable.
   virtual Step say_end(ftp::Direction direction);
+  /// Whether `say_end` has anything to say to this side.
+  [[nodiscard]] virtual bool says_end(Side) const { return false; }
   /// Bytes that the side's socket won't report are there to be read.
   [[nodiscard]] virtual bool has_pending(Side side) const;
   /// What has to come before the first byte; Progress when it is done.
@@ -102,6 +104,7 @@ class Relay {
   [[nodiscard]] const Leg& leg(Side side) const { return legs_.at(static_cast<std::size_t>(side)); }
   static Side source_side(ftp::Direction direction);
   static Side sink_side(ftp::Direction direction);
+  static ftp::Direction back(ftp::Direction direction);
   Leg& source(ftp::Direction direction) { return leg(source_side(direction)); }
   Leg& sink(ftp::Direction direction) { return leg(sink_side(direction)); }
   Flow& flow(ftp::Direction direction) { return flows_.at(static_cast<std::size_t>(direction)); }

@@ -34,10 +34,7 @@ struct Lookup::Request {
 };
 
 Lookup::Lookup(Loop& loop, const std::string& name, std::chrono::milliseconds timeout, OnDone on_done)
-    : name_(name),
-      on_done_(std::move(on_done)),
-      request_(new Request{.uv = {}, .owner = this}),
-      timer_(loop.uv(), [this] {
+    : name_(name), on_done_(std::move(on_done)), request_(new Request{.uv = {}, .owner = this}), timer_(loop, [this] {
         give_up();
         finish(std::unexpected("no answer from the resolver"));
       }) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "ftp/address.h"
-#include "net/handle.h"
+#include "net/loop.h"
 
 namespace pasvgate::net {
 

@@ -87,6 +87,8 @@ Result<void> start_listening(const Fd& socket, int backlog) {
 
 void stop_listening(const Fd& socket) { ::shutdown(socket.get(), SHUT_RD); }
 
+void speed_up_listening(const Fd& socket) { set(socket, SOL_SOCKET, SO_REUSEPORT, 1); }
+
 Result<Accepted> accept_tcp(const Fd& listener) {
   SockAddress peer;
   peer.length = sizeof peer.storage;
@@ -174,12 +176,19 @@ void tune_data(const Fd& socket) {
   set(socket, SOL_SOCKET, SO_OOBINLINE, 1);
 }
 
-bool is_delivered(const Fd& socket) {
+Delivery delivery_of(const Fd& socket) {
   tcp_info info{};
   socklen_t length = sizeof info;
-  if (::getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return false;
-  // Past FIN_WAIT1, CLOSING and LAST_ACK our FIN is acknowledged, and so is everything before it.
-  return info.tcpi_state == TCP_FIN_WAIT2 || info.tcpi_state == TCP_TIME_WAIT || info.tcpi_state == TCP_CLOSE;
+  if (::getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return Delivery::Waits;
+  switch (info.tcpi_state) {
+    case TCP_FIN_WAIT2:
+    case TCP_TIME_WAIT:
+      return Delivery::Done;
+    case TCP_CLOSE:  // behind LAST_ACK, or by a reset
+      return socket_error(socket) == 0 ? Delivery::Done : Delivery::Failed;
+    default:
+      return Delivery::Waits;
+  }
 }
 
 }  // namespace pasvgate::net

@@ -53,6 +53,9 @@ Result<Fd> bind_tcp(const ftp::Endpoint& at, Share share);
 Result<void> start_listening(const Fd& socket, int backlog);
 /// The port is closed to the world but stays ours; waiting connections are reset.
 void stop_listening(const Fd& socket);
+/// Makes a bound socket listen quickly from now on. listen(2) looks for a conflict among all connections of the port,
+/// those in TIME_WAIT too, unless the socket shares its port (SO_REUSEPORT): with the sockets of our own user only.
+void speed_up_listening(const Fd& socket);
 
 struct Accepted {
   Fd socket;  ///< Non-blocking, close-on-exec.
@@ -72,10 +75,11 @@ std::optional<ftp::Endpoint> peer_endpoint(const Fd& socket);
 std::optional<ftp::Endpoint> endpoint_of(const sockaddr* address);
 
 /// Small writes go out at once; a peer that vanished is noticed by keep-alive; urgent data is read in line (RFC 959
-/// §4.1.3).
+/// §4.1.3). Of a listening socket: for all that it accepts.
 void tune_control(const Fd& socket);
 void tune_data(const Fd& socket);
-/// The peer has acknowledged all bytes and the FIN that `shutdown(SHUT_WR)` sent.
-bool is_delivered(const Fd& socket);
+/// Of all bytes and the FIN that `shutdown(SHUT_WR)` sent: whether the peer has acknowledged them.
+enum class Delivery : std::uint8_t { Waits, Done, Failed };
+Delivery delivery_of(const Fd& socket);
 
 }  // namespace pasvgate::net

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <string>
 
 #include "net/pipe_pool.h"
 #include "net/relay.h"
@@ -9,7 +10,7 @@
 namespace pasvgate::net {
 
 /// A relay between two plain legs. The way of a byte: source socket → pipe of its direction → other socket, both by
-/// splice(2). Nothing else holds bytes.
+/// splice(2). What fits into one small read is passed on without a pipe.
 class SpliceRelay final : public Relay {
  public:
   SpliceRelay(Loop& loop, PipePool& pool, Fd client, Fd backend, std::chrono::milliseconds stall, Listener& listener);
@@ -18,11 +19,16 @@ class SpliceRelay final : public Relay {
  private:
   Step fill(ftp::Direction direction) override;
   Step drain(ftp::Direction direction) override;
-  Step probe(ftp::Direction direction);
-  Pipe& pipe(ftp::Direction direction) { return pipes_.at(static_cast<std::size_t>(direction)); }
+  Step read_small(ftp::Direction direction);
+  struct Lane {
+    Pipe pipe;         ///< Taken when a first read shows that there is more.
+    std::string kept;  ///< Of a small read, what the sink didn't take; before the pipe's bytes.
+    bool is_big = false;
+  };
+  Lane& lane(ftp::Direction direction) { return lanes_.at(static_cast<std::size_t>(direction)); }
 
   PipePool& pool_;
-  std::array<Pipe, 2> pipes_;  ///< By Direction.
+  std::array<Lane, 2> lanes_;  ///< By Direction.
 };
 
 }  // namespace pasvgate::net

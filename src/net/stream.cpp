@@ -7,7 +7,7 @@ namespace pasvgate::net {
 
 Stream::Stream(Loop& loop, Fd socket, std::span<char> buffer, Listener& listener)
     : socket_(std::move(socket)),
-      poll_(loop.uv(), socket_.get(), [this](int events) { on_ready(events); }),
+      poll_(loop, socket_.get(), [this](int events) { on_ready(events); }),
       buffer_(buffer),
       listener_(listener) {
   update_interest();
@@ -124,7 +124,6 @@ void Stream::update_interest() {
 
 void Stream::on_ready(int events) {
   if (events < 0) {
-    poll_.was_stopped();
     if (at_end_ || events != UV_EBADF) return fail();
     // An error of the socket: the next read or write says which.
     events = UV_READABLE;

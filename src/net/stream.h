@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "net/handle.h"
+#include "net/loop.h"
 #include "net/socket.h"
 #include "net/tls.h"
 

@@ -110,10 +110,9 @@ Relay::Step TlsRelay::fill(ftp::Direction direction) {
       return now.in_flight > 0 ? Step::Progress : Step::Blocked;
     }
     // A peer that has our own end already and never had anything to say may go without a word.
-    const ftp::Direction back =
-        direction == ftp::Direction::Download ? ftp::Direction::Upload : ftp::Direction::Download;
     const bool was_silent = now.bytes + now.in_flight == 0;
-    const bool may_truncate = secure(side).secured.tolerates_truncation || (flow(back).sink_shut && was_silent);
+    const bool may_truncate =
+        secure(side).secured.tolerates_truncation || (flow(back(direction)).sink_shut && was_silent);
     if (step == Tls::Step::Closed || (step == Tls::Step::Truncated && may_truncate)) {
       now.source_ended = true;
       return Step::Progress;

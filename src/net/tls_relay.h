@@ -43,6 +43,7 @@ class TlsRelay final : public Relay {
   Step fill(ftp::Direction direction) override;
   Step drain(ftp::Direction direction) override;
   Step say_end(ftp::Direction direction) override;
+  [[nodiscard]] bool says_end(Side side) const override { return secure(side).secured.tls != nullptr; }
   [[nodiscard]] bool has_pending(Side side) const override;
   Step prepare(Side side) override;
   [[nodiscard]] std::chrono::milliseconds stall() const override;

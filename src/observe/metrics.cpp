@@ -191,6 +191,12 @@ struct Metrics::State {
                                          "How long control connections to a backend took to be made, in seconds.",
                                          {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5});
 
+  prometheus::Family<Histogram>& worker_turns =
+      prometheus::BuildHistogram()
+          .Name("pasvgate_worker_turn_seconds")
+          .Help("How long the turns of a worker's loop took, in seconds: so long do its other sessions wait.")
+          .Register(registry);
+
   CounterSet<Limit, 2> limits{
       counters(registry, "limits_hit_total", "Clients that were turned away because a limit was reached, by limit."),
       "limit", kLimits};
@@ -294,6 +300,12 @@ void Metrics::backend_sessions(std::string_view backend, int change) {
 
 void Metrics::backend_connected(std::chrono::nanoseconds duration) {
   state_->backend_connect.Observe(seconds(duration));
+}
+
+Metrics::TurnObserver Metrics::worker_turns(unsigned worker) {
+  static const Histogram::BucketBoundaries bounds{0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1};
+  Histogram& turns = state_->worker_turns.Add({{"worker", std::to_string(worker)}}, bounds);
+  return [&turns](std::chrono::nanoseconds took) { turns.Observe(seconds(took)); };
 }
 
 void Metrics::limit_hit(Limit limit) { state_->limits[limit].Increment(); }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -50,6 +51,10 @@ class Metrics {
 
   /// The Prometheus text format of all of it.
   [[nodiscard]] std::string scrape() const;
+
+  /// Takes the time of each turn of the worker's loop: nothing else of its sessions moves meanwhile.
+  using TurnObserver = std::function<void(std::chrono::nanoseconds)>;
+  [[nodiscard]] TurnObserver worker_turns(unsigned worker);
 
  private:
   struct State;

@@ -14,7 +14,7 @@
 
 namespace pasvgate::server {
 
-Notify::Notify(net::Loop& loop) : watchdog_(loop.uv(), [this] { feed_watchdog(); }) {
+Notify::Notify(net::Loop& loop) : watchdog_(loop, [this] { feed_watchdog(); }) {
   // The variable belongs to the process that WATCHDOG_PID names.
   const char* owner = std::getenv("WATCHDOG_PID");
   const char* timeout = std::getenv("WATCHDOG_USEC");

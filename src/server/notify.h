@@ -4,7 +4,7 @@
 #include <optional>
 #include <string_view>
 
-#include "net/handle.h"
+#include "net/loop.h"
 
 namespace pasvgate::server {
 

@@ -39,9 +39,9 @@ Service::Service(config::Config config, Reader reader)
     : config_(std::make_shared<const config::Config>(std::move(config))),
       reader_(std::move(reader)),
       mailbox_(loop_, [this](WorkerEmpty) { worker_empty(); }),
-      drain_timer_(loop_.uv(), [this] { stop(); }),
-      resolve_timer_(loop_.uv(), [this] { resolve_advertised(); }),
-      tls_timer_(loop_.uv(), [this] { look_at_certificates(); }),
+      drain_timer_(loop_, [this] { stop(); }),
+      resolve_timer_(loop_, [this] { resolve_advertised(); }),
+      tls_timer_(loop_, [this] { look_at_certificates(); }),
       notify_(loop_) {}
 
 Service::~Service() = default;
@@ -121,6 +121,7 @@ std::expected<std::vector<Service::Opened>, std::vector<std::string>> Service::o
     for (std::size_t index = 0; index < workers; ++index) {
       auto socket = net::bind_tcp(opened.listener.address, net::Share::AmongWorkers);
       if (socket) {
+        net::tune_control(*socket);
         if (const auto listening = net::start_listening(*socket, kControlBacklog); !listening) {
           report(listening.error());
           break;

@@ -11,6 +11,7 @@
 #include "config/read.h"
 #include "net/guarded.h"
 #include "net/handle.h"
+#include "net/loop.h"
 #include "net/resolver.h"
 #include "observe/admin.h"
 #include "server/notify.h"

@@ -31,7 +31,7 @@ void SessionDriver::execute(const gateway::TakeLease&) {
 }
 
 void SessionDriver::start_lease_timer(std::chrono::milliseconds delay) {
-  if (!lease_timer_) lease_timer_ = net::Timer(worker_.loop().uv(), [this] { lease_timed_out(); });
+  if (!lease_timer_) lease_timer_ = net::Timer(worker_.loop(), [this] { lease_timed_out(); });
   lease_timer_.start(delay);
 }
 
@@ -59,7 +59,10 @@ void SessionDriver::execute(const gateway::ListenForBackend&) {
   data_leg(gateway::Leg::Backend).mode = gateway::Mode::Active;
   acceptor_ = std::make_unique<net::Acceptor>(
       worker_.loop(), std::move(*listening), [this](const ftp::Endpoint& peer) { return is_backend(peer); },
-      [this](net::Fd socket) { leg_connected(gateway::Leg::Backend, std::move(socket)); });
+      [this](net::Fd socket) {
+        net::tune_data(socket);
+        leg_connected(gateway::Leg::Backend, std::move(socket));
+      });
   start_lease_timer(config_->passive_ports.lease_timeout);
   handle(gateway::BackendPortOpened{*at});
 }
@@ -86,7 +89,10 @@ void SessionDriver::connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const
   data_leg(leg).connector = std::make_unique<net::Connector>(
       worker_.loop(), to, config_->timeouts.data_connect,
       [this, leg](net::Result<net::Fd> socket) {
-        if (socket) return leg_connected(leg, std::move(*socket));
+        if (socket) {
+          net::tune_data(*socket);
+          return leg_connected(leg, std::move(*socket));
+        }
         const Turn turn(*this);
         using enum observe::Metrics::DataResult;
         worker_.shared().metrics.data_connection(leg, data_leg(leg).mode,

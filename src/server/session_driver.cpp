@@ -62,11 +62,10 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       log_(id, listener.name, client.peer),
       client_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Decode)},
       backend_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Verbatim)},
-      timer_(worker.loop().uv(), [this] {
+      timer_(worker.loop(), [this] {
         const Turn turn(*this);
         handle(gateway::TimerFired{});
       }) {
-  net::tune_control(client.socket);
   client_.stream = std::make_unique<net::Stream>(worker.loop(), std::move(client.socket), worker.read_buffer(), *this);
 }
 
@@ -281,7 +280,7 @@ void SessionDriver::close_session() {
       worker_.shared().metrics.backend_sessions(listener_.backend, -1);
     }
     // Bounds both the last words and the wait for the client's end.
-    closing_timer_ = net::Timer(worker_.loop().uv(), [this] { close_client(); });
+    closing_timer_ = net::Timer(worker_.loop(), [this] { close_client(); });
     closing_timer_.start(1s);
   }
   if (!client_.stream->is_open()) return close_client();

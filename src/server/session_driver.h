@@ -12,7 +12,7 @@
 #include "gateway/session.h"
 #include "net/acceptor.h"
 #include "net/connector.h"
-#include "net/handle.h"
+#include "net/loop.h"
 #include "net/relay.h"
 #include "net/stream.h"
 #include "observe/log.h"

@@ -43,10 +43,12 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       on_empty_(std::move(on_empty)),
       mailbox_(loop_, [this](Message message) { std::visit([this](auto& one) { on(std::move(one)); }, message); }),
       next_turn_(loop_.uv(), [this] { bury(); }),
-      accept_pause_(loop_.uv(), [this] { resume_accepting(); }),
+      accept_pause_(loop_, [this] { resume_accepting(); }),
       read_buffer_(kReadBuffer),
       random_(std::random_device{}()),
-      next_session_(first_session_id(index)) {}
+      next_session_(first_session_id(index)) {
+  loop_.on_turn(shared.metrics.worker_turns(index));
+}
 
 Worker::~Worker() = default;
 
@@ -75,7 +77,7 @@ void Worker::on(NewConfig message) {
 
 void Worker::open_listener(ListenerSocket added) {
   auto open = std::make_unique<OpenListener>(std::move(added.listener), std::move(added.socket), net::Poll{});
-  open->poll = net::Poll(loop_.uv(), open->socket.get(), [this, here = open.get()](int) { accept_sessions(*here); });
+  open->poll = net::Poll(loop_, open->socket.get(), [this, here = open.get()](int) { accept_sessions(*here); });
   if (!accepting_paused_) open->poll.want(UV_READABLE);
   listeners_.push_back(std::move(open));
 }
@@ -272,7 +274,7 @@ bool Worker::sync_port(std::size_t index) {
       for (const auto& socket : sockets) net::stop_listening(socket);
       return false;
     }
-    polls.emplace_back(loop_.uv(), sockets[number].get(), [this, index, number](int) { accept_data(index, number); });
+    polls.emplace_back(loop_, sockets[number].get(), [this, index, number](int) { accept_data(index, number); });
     if (!accepting_paused_) polls.back().want(UV_READABLE);
   }
   open_ports_.emplace(index, std::move(polls));
@@ -290,9 +292,11 @@ void Worker::accept_data(std::size_t index, std::size_t socket) {
       continue;
     }
     std::uint64_t lease = 0;
+    bool awaits_more = false;
     const auto lessee = shared_.pool.with([&](gateway::PortPool& pool) {
       auto claimed = pool.claim(index, accepted->peer.address, &lease);
       while (const auto next = pool.serve_waiting()) served.push_back(*next);
+      awaits_more = pool.waiting(index) > 0;
       return claimed;
     });
     if (!lessee) {
@@ -309,6 +313,7 @@ void Worker::accept_data(std::size_t index, std::size_t socket) {
     } else {
       shared_.workers[lessee->worker]->post(std::move(arrived));
     }
+    if (!awaits_more) break;
   }
   lease_ended(index, served);
 }

@@ -11,6 +11,7 @@
 
 #include "net/guarded.h"
 #include "net/handle.h"
+#include "net/loop.h"
 #include "net/pipe_pool.h"
 #include "net/relay.h"
 #include "server/shared.h"

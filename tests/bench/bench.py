@@ -89,6 +89,7 @@ class Subject:
     """What stands between client and server. `start` leaves it listening on PUBLIC:port."""
 
     speaks_tls = False
+    modes = None  # all
 
     def __init__(self, folder, backend):
         self.folder = folder
@@ -176,6 +177,31 @@ class HaproxySplice(Haproxy):
 class BareRelay(Subject):
     def launch(self):
         self.run(TOOLS / "splice_relay", PUBLIC, self.port, INSIDE, self.backend, f"{LOW}-{HIGH}")
+
+
+class SuseFtpProxy(Subject):
+    """One big file is what it can: it loses a session of many small ones."""
+
+    modes = ("down", "up")
+
+    def launch(self):
+        config = self.folder / "ftp-proxy.conf"
+        config.write_text(f"""[-Global-]
+ServerType standalone
+Listen {PUBLIC}
+Port {self.port}
+DestinationAddress {INSIDE}
+DestinationPort {self.backend}
+ForkLimit 1000000
+MaxClients 1000
+PassiveMinDataPort {LOW}
+PassiveMaxDataPort {HIGH}
+LogDestination daemon
+User nobody
+Group nogroup
+""", encoding="ascii")
+        self.run(SERVERS / "usr/sbin/ftp-proxy", "-d", "-n", "-f", config,
+                 LD_LIBRARY_PATH=str(SERVERS / "usr/lib/x86_64-linux-gnu"))
 
 
 class ModProxy(Subject):
@@ -275,7 +301,7 @@ def measure(subject, mode):
     before = cpu_seconds(pid) if pid else 0
     host = INSIDE if isinstance(subject, Direct) else PUBLIC
     done = subprocess.run([str(TOOLS / "ftp_load"), host, str(subject.port), *arguments], capture_output=True, text=True,
-                          timeout=600, check=False)
+                          timeout=120, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{type(subject).__name__} {mode}: {done.stderr.strip()}")
     told = json.loads(done.stdout)
@@ -309,6 +335,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--subjects", default="")
     parser.add_argument("--json", default="")
     parser.add_argument("--idle", type=int, default=5000)
     options = parser.parse_args()
@@ -319,16 +346,18 @@ def main():
     folder.chmod(0o755)
     backend = Backend(PUBLIC)
     plain_backend = Backend(INSIDE)
-    classes = [Direct, Pasvgate, Haproxy, HaproxySplice, BareRelay, ModProxy]
+    classes = [Direct, Pasvgate, Haproxy, HaproxySplice, BareRelay, SuseFtpProxy, ModProxy]
+    if options.subjects:
+        classes = [kind for kind in classes if kind.__name__ in options.subjects.split(",")]
     results = {}
     try:
         for round_number in range(options.rounds):
             for kind in classes:
-                subject = kind(folder, (plain_backend if kind in (Direct, ModProxy) else backend).port)
+                subject = kind(folder, (plain_backend if kind in (Direct, SuseFtpProxy, ModProxy) else backend).port)
                 subject.start()
                 try:
                     for mode in modes:
-                        if mode.startswith("tls") and not subject.speaks_tls:
+                        if mode.startswith("tls") and not subject.speaks_tls or subject.modes and mode not in subject.modes:
                             continue
                         if mode.endswith("idle"):
                             if subject.process is None or kind is BareRelay or round_number > 0:
@@ -390,6 +419,8 @@ def goals(table):
     compare("CPU of a big upload, of HAProxy's", "up", "cpu", both, 0.4)
     compare("CPU of a big download, of a bare relay's", "down", "cpu", ("BareRelay",), 1.1)
     compare("CPU of a big upload, of a bare relay's", "up", "cpu", ("BareRelay",), 1.1)
+    compare("CPU of a big download, of SUSE ftp-proxy's", "down", "cpu", ("SuseFtpProxy",), 1.0)
+    compare("CPU of a big upload, of SUSE ftp-proxy's", "up", "cpu", ("SuseFtpProxy",), 1.0)
     compare("throughput down, of HAProxy's", "down", "rate", both, 1.3, False)
     compare("throughput up, of HAProxy's", "up", "rate", both, 1.3, False)
     compare("CPU of a small file, of HAProxy's", "small", "cpu", both, 0.95)

@@ -9,10 +9,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,7 +24,6 @@ std::string address;
 std::string advertised;
 int low = 0;
 int high = 0;
-std::atomic<unsigned> next_port = 0;
 std::vector<char> payload(1 << 20, 'x');
 
 sockaddr_in endpoint(const std::string& host, int port) {
@@ -46,14 +46,27 @@ int listen_on(int port) {
   return server;
 }
 
-/// A passive listener and its port: sessions go round the range.
-int listen_passive(int& port) {
-  for (int attempt = 0; attempt < high - low + 1; ++attempt) {
-    port = low + static_cast<int>(next_port++ % static_cast<unsigned>(high - low + 1));
-    const int server = listen_on(port);
-    if (server >= 0) return server;
-  }
-  return -1;
+/// A passive port of the range, listening from the first to the last: on one host it would otherwise be the stub that
+/// slows the listen(2) of what is measured, whose ports have the same numbers.
+struct Passive {
+  int port = 0;
+  int socket = -1;
+};
+std::mutex passive_lock;
+std::deque<Passive> free_passive;
+
+Passive take_passive() {
+  const std::lock_guard held(passive_lock);
+  if (free_passive.empty()) return {};
+  const Passive taken = free_passive.front();
+  free_passive.pop_front();
+  return taken;
+}
+
+void give_back(Passive& passive) {
+  const std::lock_guard held(passive_lock);
+  if (passive.socket >= 0) free_passive.push_back(passive);
+  passive = {};
 }
 
 void say(int control, const std::string& text) {
@@ -67,7 +80,7 @@ class Session {
     setsockopt(control, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   }
   ~Session() {
-    if (passive_ >= 0) close(passive_);
+    give_back(passive_);
     close(control_);
   }
 
@@ -98,9 +111,8 @@ class Session {
 
   bool handle(const std::string& line) {
     if (line.starts_with("PASV")) {
-      if (passive_ >= 0) close(passive_);
-      int port = 0;
-      passive_ = listen_passive(port);
+      if (passive_.socket < 0) passive_ = take_passive();
+      const int port = passive_.port;
       std::string comma = advertised;
       std::ranges::replace(comma, '.', ',');
       say(control_, "227 Entering Passive Mode (" + comma + "," + std::to_string(port / 256) + "," +
@@ -124,11 +136,10 @@ class Session {
 
   template <typename Move>
   void transfer(Move move) {
-    if (passive_ < 0) return say(control_, "425 PASV first\r\n");
+    if (passive_.socket < 0) return say(control_, "425 PASV first\r\n");
     say(control_, "150 here\r\n");
-    const int data = accept(passive_, nullptr, nullptr);
-    close(passive_);
-    passive_ = -1;
+    const int data = accept(passive_.socket, nullptr, nullptr);
+    give_back(passive_);
     move(data);
     close(data);
     say(control_, "226 done\r\n");
@@ -155,7 +166,7 @@ class Session {
   }
 
   int control_;
-  int passive_ = -1;
+  Passive passive_;
   std::string buffer_;
 };
 
@@ -167,6 +178,10 @@ int main(int argc, char** argv) {
   advertised = argv[3];
   const int server = listen_on(std::atoi(argv[2]));
   if (server < 0) return 1;
+  for (int port = low; port <= high; ++port) {
+    const int socket = listen_on(port);
+    if (socket >= 0) free_passive.push_back({port, socket});
+  }
   std::puts("ready");
   std::fflush(stdout);
   for (;;) {

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <sys/epoll.h>
+#include <uv.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace pasvgate::net {
+
+class Poll;
+class Timer;
+
+/// One loop: libuv's, for timers, signals, wake-ups and look-ups, inside an epoll set of our own for sockets. libuv's
+/// own polls cost seven calls of epoll_ctl and an ioctl for each socket; these cost two, and a change of mind within a
+/// turn none. Closing a libuv handle costs a turn of its loop, so timers are used again.
+///
+/// The destructor runs libuv's loop until the last handle is closed, and a handle that nobody owned any more is a bug:
+/// uv_loop_close must say 0.
+class Loop {
+ public:
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+  [[nodiscard]] uv_loop_t& uv() { return loop_; }
+  /// Until there is neither an active libuv handle nor a watched descriptor.
+  void run();
+  /// Milliseconds since some moment, cached by the loop.
+  [[nodiscard]] std::uint64_t now() const { return uv_now(&loop_); }
+  /// Called after each turn with the time that its work took. Before `run`.
+  void on_turn(std::function<void(std::chrono::nanoseconds)> told) { told_ = std::move(told); }
+
+ private:
+  friend class Poll;
+  friend class Timer;
+  /// A watched descriptor. When closed it lives to the end of the turn: an event or a change may still name it.
+  struct Watch {
+    Loop& loop;
+    int descriptor;
+    std::move_only_function<void(int)> callback;
+    int wanted = 0;             ///< UV_ bits.
+    std::uint32_t watched = 0;  ///< What epoll knows.
+    bool registered = false;
+    bool changed = false;  ///< Is in `changed_`.
+    bool closed = false;
+  };
+  struct Alarm {
+    Loop& loop;
+    uv_timer_t uv{};
+    std::move_only_function<void()> callback;
+  };
+  Alarm* take_alarm();
+  void close(Alarm* alarm);
+  void retire_alarms();
+  static void free_alarm(Alarm* alarm);
+  void change(Watch& watch);
+  void close(std::unique_ptr<Watch> watch);
+  void apply_changes();
+  void apply(Watch& watch);
+  void dispatch(int count);
+
+  static constexpr int kEventsPerTurn = 256;
+  uv_loop_t loop_{};
+  int epoll_;
+  std::array<epoll_event, kEventsPerTurn> events_{};
+  std::vector<Watch*> changed_;  ///< Whose wishes epoll doesn't know yet.
+  std::vector<std::unique_ptr<Watch>> closed_;
+  std::size_t watches_ = 0;      ///< Registered ones.
+  std::vector<Alarm*> idle_;     ///< Initialised, of no Timer.
+  std::vector<Alarm*> retired_;  ///< To be idle at the end of the turn: one may be running.
+  std::function<void(std::chrono::nanoseconds)> told_;
+};
+
+/// Readiness of a descriptor, level-triggered. The descriptor must outlive the Poll and have no other one; it must be
+/// non-blocking.
+/// The callback gets the UV_READABLE … bits, or a negative status: UV_EBADF for a socket in error; any other, once, for
+/// a descriptor that the kernel has no means to watch (memory, fs.epoll.max_user_watches). After either nothing is
+/// watched until `want`. A Poll may be destroyed at any time, in its own callback too.
+class Poll {
+ public:
+  using Callback = std::move_only_function<void(int)>;
+
+  Poll() = default;
+  Poll(Loop& loop, int descriptor, Callback on_ready)
+      : watch_(new Loop::Watch{.loop = loop, .descriptor = descriptor, .callback = std::move(on_ready)}) {}
+  [[nodiscard]] explicit operator bool() const { return watch_ != nullptr; }
+  void close() { watch_.reset(); }
+  /// 0: nothing.
+  void want(int events);
+
+ private:
+  struct GiveToLoop {
+    void operator()(Loop::Watch* watch) const noexcept;
+  };
+  std::unique_ptr<Loop::Watch, GiveToLoop> watch_;
+};
+
+/// Fires once. May be destroyed at any time, in its own callback too.
+class Timer {
+ public:
+  using Callback = std::move_only_function<void()>;
+
+  Timer() = default;
+  Timer(Loop& loop, Callback on_fire);
+  [[nodiscard]] explicit operator bool() const { return alarm_ != nullptr; }
+  void close() { alarm_.reset(); }
+  /// Once, after `delay`; replaces an earlier start.
+  void start(std::chrono::milliseconds delay);
+  void stop() { uv_timer_stop(&alarm_->uv); }
+
+ private:
+  struct GiveToLoop {
+    void operator()(Loop::Alarm* alarm) const noexcept;
+  };
+  std::unique_ptr<Loop::Alarm, GiveToLoop> alarm_;
+};
+
+}  // namespace pasvgate::net
