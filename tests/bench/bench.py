@@ -263,9 +263,9 @@ def make_certificate(folder):
 class Backend:
     """On INSIDE, and advertising PUBLIC where what is measured forwards the range as it is."""
 
-    def __init__(self, advertised):
+    def __init__(self, advertised, low=LOW, high=HIGH):
         self.port = free_port()
-        self.process = subprocess.Popen([str(TOOLS / "ftp_server"), INSIDE, str(self.port), advertised, f"{LOW}-{HIGH}"],
+        self.process = subprocess.Popen([str(TOOLS / "ftp_server"), INSIDE, str(self.port), advertised, f"{low}-{high}"],
                                         stdout=subprocess.DEVNULL)
         wait_for(self.port, self.process, INSIDE)
 
@@ -345,7 +345,7 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="pasvgate-bench-"))
     folder.chmod(0o755)
     backend = Backend(PUBLIC)
-    plain_backend = Backend(INSIDE)
+    plain_backend = Backend(INSIDE, HIGH + 1, HIGH + 100)
     classes = [Direct, Pasvgate, Haproxy, HaproxySplice, BareRelay, SuseFtpProxy, ModProxy]
     if options.subjects:
         classes = [kind for kind in classes if kind.__name__ in options.subjects.split(",")]
