@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import socket
+import ssl
 import unittest
 
 import certificates
@@ -10,7 +11,8 @@ import tap
 from certificates import tls_sections
 from harness import Gateway
 from raw import Raw, read_all
-from raw_tls import RawTls, VERSIONS, underneath, wait_line
+from raw_tls import RawTls, V12, VERSIONS, underneath, wait_line
+from renegotiation import renegotiate
 from stub_tls import TlsStub
 from waiting import until
 
@@ -283,6 +285,57 @@ class Data(Case):
         stub.on["PWD"] = pwd
         self.assertEqual(client.command("PWD").code, 421)
         self.assertTrue(client.at_end())
+        self.works(other)
+
+    def test_renegotiation(self):
+        """TLS 1.2 alone has it. Refused with a warning, which to OpenSSL as a server is the end."""
+        stub = self.stub_with(version=V12)
+        refused = []
+
+        def pwd(session, _):
+            renegotiate(session.sock)
+            session.reply('257 "/" is current')
+            try:
+                session.next_line()
+            except ssl.SSLError as error:
+                refused.append(str(error))
+                raise
+
+        stub.on["PWD"] = pwd
+        gateway = self.gateway()
+        other = self.raw(gateway).login()
+        client = self.raw(gateway).login()
+        self.assertEqual(client.command("PWD").code, 257)
+        self.assertEqual(client.reply().code, 421)
+        self.assertTrue(client.at_end())
+        self.assertIn("NO_RENEGOTIATION", refused[0])
+        self.works(other)
+
+    def test_renegotiation_in_a_download(self):
+        """The refusal costs no byte."""
+        stub = self.stub_with(version=V12)
+        refused = []
+
+        def retr(session, _):
+            session.reply("150 here")
+            with session.accept() as data:
+                data.sendall(BIG[:1_000_000])
+                renegotiate(data)
+                data.sendall(BIG[1_000_000:])
+                try:
+                    data.unwrap()
+                except ssl.SSLError as error:
+                    refused.append(str(error))
+            session.reply("226 done")
+
+        stub.on["RETR"] = retr
+        gateway = self.gateway()
+        other = self.raw(gateway).login()
+        client = self.raw(gateway).login()
+        self.assertEqual(client.transfer("RETR big"), (BIG, 226))
+        self.assertIn("NO_RENEGOTIATION", refused[0])
+        del stub.on["RETR"]
+        self.works(client)
         self.works(other)
 
     def test_no_inside_address(self):
