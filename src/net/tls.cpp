@@ -153,6 +153,8 @@ void Tls::give_ticket() {
   if (SSL_version(state_->ssl.get()) == TLS1_3_VERSION) SSL_new_session_ticket(state_->ssl.get());
 }
 
+bool Tls::has_heard() const { return BIO_number_read(SSL_get_rbio(state_->ssl.get())) > 0; }
+
 bool Tls::has_pending() const { return SSL_pending(state_->ssl.get()) > 0; }
 
 bool Tls::is_resumed() const { return SSL_session_reused(state_->ssl.get()) == 1; }

@@ -101,6 +101,8 @@ class Tls {
   /// for one use).
   void give_ticket();
 
+  /// The peer has sent a byte.
+  [[nodiscard]] bool has_heard() const;
   /// Bytes are decrypted that the socket won't report.
   [[nodiscard]] bool has_pending() const;
   [[nodiscard]] bool is_resumed() const;

@@ -163,13 +163,16 @@ void SessionDriver::on_closed(net::Stream& stream, net::Stream::Closed how) {
     return;
   }
   const Turn turn(*this);
-  if ((&stream == client_.stream.get() ? client_ : backend_).starts_tls) {
+  Leg& leg = &stream == client_.stream.get() ? client_ : backend_;
+  if (leg.starts_tls) {
+    // A client that goes without a byte of a handshake has begun none: a probe.
+    const bool has_begun = stream.tls() != nullptr && stream.tls()->has_heard();
+    if (&leg == &client_ && !has_begun) return handle(gateway::ClientClosed{gateway::Closing::Orderly});
     const auto& error = stream.tls_error();
-    return tls_failed(&stream == client_.stream.get() ? gateway::Leg::Client : gateway::Leg::Backend,
+    return tls_failed(&leg == &client_ ? gateway::Leg::Client : gateway::Leg::Backend,
                       error.empty() ? "closed by the peer" : std::string_view(error));
   }
   const bool orderly = how == net::Stream::Closed::Orderly;
-  Leg& leg = &stream == client_.stream.get() ? client_ : backend_;
   // What the backend said before its end is still to be told; a client that reset is past hearing.
   if ((orderly || &leg == &backend_) && !leg.unread.empty()) {
     leg.closed_unread = true;

@@ -17,6 +17,7 @@ from waiting import seconds, until
 
 HELLO = (b"hello\r\n", 226)
 SHORT = {"tls_handshake": "300ms"}
+HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01\x00"
 
 
 class Case(unittest.TestCase):
@@ -206,7 +207,7 @@ class Deadlines(Case):
         gateway = self.gateway("implicit", timeouts=SHORT)
         other = self.client(gateway, implicit=True).login()
         silent = self.enterContext(Raw(gateway.address, greeting=False))
-        silent.send(b"\x16\x03\x01\x02\x00\x01\x00")
+        silent.send(HALF_A_HELLO)
         self.check(gateway, silent, other)
 
     def test_data(self):
@@ -236,6 +237,21 @@ class Implicit(Case):
         self.codes(client, [("AUTH TLS", 503), ("CCC", 534)])
         client.login()
         self.assertEqual(client.transfer("RETR hello.txt"), HELLO)
+
+    def test_probe_that_only_connects(self):
+        """I5: it is nothing to complain of."""
+        gateway = self.gateway("implicit")
+        for how in (reset, socket.socket.close):
+            how(socket.create_connection(gateway.address))
+        gateway.wait_metric("sessions_total", 2)
+        gateway.wait_metric("sessions_ended_total", 2, reason="client_closed")
+        self.assertEqual([line for line in gateway.log_lines() if line.get("level") in ("warn", "error")], [])
+        self.assertEqual(gateway.metric("tls_handshakes_total"), 0)
+        # Whoever has begun is another matter.
+        with socket.create_connection(gateway.address) as half:
+            half.sendall(HALF_A_HELLO)
+        wait_line(gateway, message="no encryption", leg="client", level="warn")
+        gateway.wait_metric("tls_handshakes_total", 1, result="failed")
 
     def test_private_without_prot(self):
         """RFC 4217 has no word on it; data is private from the start, as all servers have it."""
