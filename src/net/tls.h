@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -35,8 +36,12 @@ struct TlsClientSettings {
   std::optional<std::string> ciphers;
 };
 
-/// All that is wrong with the files, whole sentences.
-using TlsErrors = std::vector<std::string>;
+struct TlsError {
+  std::string setting;  ///< Which of the settings is wrong: its name, in a list "certificates/0/key".
+  std::string text;     ///< A whole sentence with the file or the value.
+};
+/// All that is wrong.
+using TlsErrors = std::vector<TlsError>;
 
 /// Certificates and rules of listeners, or the rules for a backend. Immutable: a reload makes another.
 class TlsContext {
@@ -47,11 +52,8 @@ class TlsContext {
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
-  struct Expiry {
-    std::string name;   ///< The certificate's file.
-    std::int64_t when;  ///< Seconds since 1970.
-  };
-  [[nodiscard]] const std::vector<Expiry>& expiries() const;
+  /// When the certificate in each file expires, in seconds since 1970.
+  [[nodiscard]] const std::map<std::string, std::int64_t>& expiries() const;
   struct State;
 
  private:

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace pasvgate::net {
@@ -114,10 +115,10 @@ void set_common(SSL_CTX* context, TlsMinimum minimum) {
 void set_ciphers(SSL_CTX* context, const std::optional<std::string>& ciphers,
                  const std::optional<std::string>& ciphersuites, TlsErrors& errors) {
   if (ciphers && SSL_CTX_set_cipher_list(context, ciphers->c_str()) != 1) {
-    errors.push_back("ciphers \"" + *ciphers + "\": " + take_openssl_errors());
+    errors.push_back({"ciphers", "\"" + *ciphers + "\": " + take_openssl_errors()});
   }
   if (ciphersuites && SSL_CTX_set_ciphersuites(context, ciphersuites->c_str()) != 1) {
-    errors.push_back("ciphersuites \"" + *ciphersuites + "\": " + take_openssl_errors());
+    errors.push_back({"ciphersuites", "\"" + *ciphersuites + "\": " + take_openssl_errors()});
   }
 }
 
@@ -156,18 +157,21 @@ std::int64_t expiry_of(X509* certificate) {
   return ::timegm(&when);
 }
 
-bool load(SSL_CTX* context, const TlsServerSettings::Certificate& files, TlsErrors& errors) {
+TlsError no_certificate(const TlsServerSettings::Certificate& files, const std::string& pair) {
+  return {pair + "/certificate", files.certificate + ": no certificate in PEM: " + take_openssl_errors()};
+}
+
+/// `pair`: the setting's name.
+void load(SSL_CTX* context, const TlsServerSettings::Certificate& files, const std::string& pair, TlsErrors& errors) {
   ERR_clear_error();
   if (SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1) {
-    errors.push_back(files.certificate + ": no certificate in PEM: " + take_openssl_errors());
-    return false;
+    return errors.push_back(no_certificate(files, pair));
   }
   if (SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1 ||
       SSL_CTX_check_private_key(context) != 1) {
-    errors.push_back(files.key + ": not the private key of " + files.certificate + ": " + take_openssl_errors());
-    return false;
+    errors.push_back(
+        {pair + "/key", files.key + ": not the private key of " + files.certificate + ": " + take_openssl_errors()});
   }
-  return true;
 }
 
 void set_server(SSL_CTX* context, const TlsServerSettings& settings, TlsContext::State* state, TlsErrors& errors) {
@@ -182,7 +186,7 @@ void set_server(SSL_CTX* context, const TlsServerSettings& settings, TlsContext:
   if (settings.client_ca) {
     ERR_clear_error();
     if (SSL_CTX_load_verify_file(context, settings.client_ca->c_str()) != 1) {
-      errors.push_back(*settings.client_ca + ": no CAs in PEM: " + take_openssl_errors());
+      errors.push_back({"client_ca", *settings.client_ca + ": no CAs in PEM: " + take_openssl_errors()});
     }
     SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file(settings.client_ca->c_str()));
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
@@ -201,7 +205,11 @@ std::string take_openssl_errors() {
   while (const auto code = ERR_get_error()) {
     const char* reason = ERR_reason_error_string(code);
     if (!text.empty()) text += ", ";
-    text += reason != nullptr ? reason : "error " + std::to_string(code);
+    if (ERR_SYSTEM_ERROR(code)) {
+      text += std::generic_category().message(ERR_GET_REASON(code));
+    } else {
+      text += reason != nullptr ? reason : "error " + std::to_string(code);
+    }
   }
   return text.empty() ? "unknown error" : text;
 }
@@ -209,19 +217,21 @@ std::string take_openssl_errors() {
 TlsContext::TlsContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TlsContext::~TlsContext() = default;
 
-const std::vector<TlsContext::Expiry>& TlsContext::expiries() const { return state_->expiries; }
+const std::map<std::string, std::int64_t>& TlsContext::expiries() const { return state_->expiries; }
 
 std::expected<std::shared_ptr<TlsContext>, TlsErrors> TlsContext::server(const TlsServerSettings& settings) {
   auto state = std::make_unique<State>();
   TlsErrors errors;
   std::vector<std::string> names;
-  for (const auto& files : settings.certificates) {
+  for (std::size_t index = 0; index < settings.certificates.size(); ++index) {
+    const auto& files = settings.certificates[index];
+    const std::string pair = "certificates/" + std::to_string(index);
     const auto certificate = read_certificate(files.certificate);
     if (!certificate) {
-      errors.push_back(files.certificate + ": no certificate in PEM: " + take_openssl_errors());
+      errors.push_back(no_certificate(files, pair));
       continue;
     }
-    state->expiries.push_back({files.certificate, expiry_of(certificate.get())});
+    state->expiries.emplace(files.certificate, expiry_of(certificate.get()));
     // An ECDSA and an RSA certificate for the same names share a context: the client's ciphers choose.
     const std::string its = names_of(certificate.get());
     const auto known = std::ranges::find(names, its);
@@ -231,7 +241,7 @@ std::expected<std::shared_ptr<TlsContext>, TlsErrors> TlsContext::server(const T
       state->contexts.emplace_back(SSL_CTX_new(TLS_server_method()));
       set_server(state->contexts.back().get(), settings, state.get(), errors);
     }
-    load(state->contexts[place].get(), files, errors);
+    load(state->contexts[place].get(), files, pair, errors);
   }
   if (!errors.empty()) return std::unexpected(std::move(errors));
   return std::shared_ptr<TlsContext>(new TlsContext(std::move(state)));
@@ -253,7 +263,7 @@ std::expected<std::shared_ptr<TlsContext>, TlsErrors> TlsContext::client(const T
     if (!settings.ca) {
       SSL_CTX_set_default_verify_paths(context);
     } else if (SSL_CTX_load_verify_file(context, settings.ca->c_str()) != 1) {
-      errors.push_back(*settings.ca + ": no CAs in PEM: " + take_openssl_errors());
+      errors.push_back({"ca", *settings.ca + ": no CAs in PEM: " + take_openssl_errors()});
     }
   }
   if (!errors.empty()) return std::unexpected(std::move(errors));

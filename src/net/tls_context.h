@@ -24,7 +24,7 @@ using SslSession = std::unique_ptr<SSL_SESSION, OpenSslDelete<SSL_SESSION_free>>
 struct TlsContext::State {
   /// A server's: one for each set of names, the first for clients that ask for none of them. A client's: one.
   std::vector<SslContext> contexts;
-  std::vector<Expiry> expiries;
+  std::map<std::string, std::int64_t> expiries;
   bool verifies = false;
 };
 

@@ -182,6 +182,7 @@ struct Metrics::State {
   prometheus::Family<Gauge>& certificate_expiry =
       gauges(registry, "tls_certificate_expiry_timestamp_seconds",
              "When the certificate in this file expires, in seconds since 1970.");
+  std::map<std::string, Gauge*> certificates;  ///< By file: those of `certificate_expiry`.
 
   BackendGauges backend_up{
       gauges(registry, "backend_up", "Whether the last connection to the backend was made (1) or failed (0).")};
@@ -272,8 +273,15 @@ void Metrics::tls_handshake(gateway::Leg leg, std::string_view version, bool res
       .Increment();
 }
 
-void Metrics::certificate_expiry(std::string_view file, std::int64_t when) {
-  state_->certificate_expiry.Add({{"certificate", std::string(file)}}).Set(static_cast<double>(when));
+void Metrics::certificate_expiries(const std::map<std::string, std::int64_t>& files) {
+  std::map<std::string, Gauge*> now;
+  for (const auto& [file, when] : files) {
+    now[file] = &state_->certificate_expiry.Add({{"certificate", file}});
+    now[file]->Set(static_cast<double>(when));
+  }
+  for (const auto& [file, gauge] : std::exchange(state_->certificates, now)) {
+    if (!now.contains(file)) state_->certificate_expiry.Remove(gauge);
+  }
 }
 
 void Metrics::data_rejected(Rejected reason) { state_->data_rejected[reason].Increment(); }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,7 +44,8 @@ class Metrics {
 
   /// `version` is OpenSSL's name of it ("TLSv1.3"), empty for a handshake that failed.
   void tls_handshake(gateway::Leg leg, std::string_view version, bool resumed);
-  void certificate_expiry(std::string_view file, std::int64_t when);
+  /// When each of these files' certificates expires, in seconds since 1970; of no other file anything is told any more.
+  void certificate_expiries(const std::map<std::string, std::int64_t>& files);
 
   enum class Limit : std::uint8_t { Sessions, Descriptors };
   void limit_hit(Limit limit);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <map>
 #include <random>
 #include <set>
 #include <utility>
@@ -175,7 +176,9 @@ void Service::reload() {
   for (auto& listener : next->listeners) {
     if (listener.address.port != 0) continue;
     for (const auto& old : config_->listeners) {
-      if (old.name == listener.name && old.address.address == listener.address.address) listener = old;
+      if (old.name == listener.name && old.address.address == listener.address.address) {
+        listener.address = old.address;
+      }
     }
   }
   if (const auto refused = change_refused(*next); !refused.empty()) return refuse(refused);
@@ -248,8 +251,8 @@ void Service::stop() {
 
 void Service::use_tls(std::shared_ptr<const TlsContexts> tls) {
   tls_ = std::move(tls);
-  if (!tls_->listeners) return;
-  for (const auto& [name, when] : tls_->listeners->expiries()) shared_->metrics.certificate_expiry(name, when);
+  shared_->metrics.certificate_expiries(tls_->listeners ? tls_->listeners->expiries()
+                                                        : std::map<std::string, std::int64_t>{});
 }
 
 /// A Kubernetes secret changes by a symlink, a renewal by a rename: the files are looked at, not watched.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "config/issue.h"
+
 namespace pasvgate::server {
 namespace {
 
@@ -49,16 +51,22 @@ net::TlsClientSettings backend_settings(const config::Backend& backend) {
 std::expected<std::shared_ptr<const TlsContexts>, std::vector<std::string>> make_tls(const config::Config& config) {
   auto contexts = std::make_shared<TlsContexts>();
   std::vector<std::string> errors;
-  const auto take = [&](auto made, auto& into, const std::string& key) {
+  // The settings of net/tls.h have the names of the keys, a backend's behind "tls_".
+  const auto take = [&](auto made, auto& into, const std::string& prefix) {
     if (made) into = std::move(*made);
     if (made) return;
-    for (const auto& error : made.error()) errors.push_back(std::string(key).append(": ").append(error));
+    for (const auto& [setting, text] : made.error()) {
+      std::string line = prefix + setting + ": " + text;
+      // Of rules that several certificates share it is told once.
+      if (std::ranges::find(errors, line) == errors.end()) errors.push_back(std::move(line));
+    }
   };
   if (listens_with_tls(config))
-    take(net::TlsContext::server(listener_settings(config.tls)), contexts->listeners, "/tls");
+    take(net::TlsContext::server(listener_settings(config.tls)), contexts->listeners, "/tls/");
   for (const auto& [name, backend] : config.backends) {
     if (backend.tls == config::BackendTls::Off) continue;
-    take(net::TlsContext::client(backend_settings(backend)), contexts->backends[name], "/backends/" + name);
+    take(net::TlsContext::client(backend_settings(backend)), contexts->backends[name],
+         "/backends/" + config::pointer_step(name) + "/tls_");
   }
   if (!errors.empty()) return std::unexpected(std::move(errors));
   return contexts;

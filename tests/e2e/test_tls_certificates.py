@@ -205,6 +205,30 @@ class Change(Case):
         gateway.wait_metric("config_reloads_total", 1, result="failed")
         self.assertEqual(self.shown(gateway), self.made[0])
 
+    def test_paths_that_go(self):
+        """Nothing is told any more of a file that the configuration doesn't name."""
+        mine, other = certificates.files("localhost"), certificates.files("other")
+
+        def told():
+            series = gateway.metrics().get("pasvgate_tls_certificate_expiry_timestamp_seconds", [])
+            return [labels["certificate"] for labels, _ in series]
+
+        def reload(change):
+            change(gateway.config)
+            gateway.write_config(gateway.config)
+            before = gateway.metric("config_reloads_total", result="ok")
+            gateway.signal(signal.SIGHUP)
+            gateway.wait_metric("config_reloads_total", before + 1, result="ok")
+
+        gateway = self.gateway(tls=pairs(mine, other))
+        self.assertCountEqual(told(), [mine[0], other[0]])
+        reload(lambda config: config["tls"].update(pairs(other)))
+        self.assertEqual(told(), [other[0]])
+        reload(lambda config: config["tls"].update(pairs(mine, other)))
+        self.assertCountEqual(told(), [mine[0], other[0]])
+        reload(lambda config: config["listeners"][0].update(tls="off"))
+        self.assertEqual(told(), [])
+
 
 class Start(unittest.TestCase):
     """Files that are missing, empty, or don't fit are named with the key that names them."""
@@ -222,20 +246,25 @@ class Start(unittest.TestCase):
 
     def test_files(self):
         good, other = certificates.files("localhost"), certificates.files("other")
-        rows = [(pairs((good[0], "/no/such.key")), {}, "/tls", "/no/such.key"),
-                (pairs(("/no/such.crt", good[1])), {}, "/tls", "/no/such.crt"),
-                (pairs((good[0], other[1])), {}, "/tls", other[1]),
-                (pairs(good, ("/dev/null", good[1])), {}, "/tls", "/dev/null"),
-                ({**pairs(good), "client_ca": "/no/such.ca"}, {}, "/tls", "/no/such.ca"),
-                ({**pairs(good), "ciphers": "NONSENSE"}, {}, "/tls", "NONSENSE"),
-                (pairs(good), {"tls": "explicit", "tls_ca": "/no/inside.ca"}, "/backends/default", "/no/inside.ca")]
+        inside = {"tls": "explicit", "tls_ca": good[0]}
+        first, second = "/tls/certificates/0/", "/tls/certificates/1/"
+        rows = [(pairs((good[0], "/no/such.key")), {}, first + "key", "/no/such.key"),
+                (pairs(("/no/such.crt", good[1])), {}, first + "certificate", "/no/such.crt"),
+                (pairs((good[0], other[1])), {}, first + "key", other[1]),
+                (pairs(good, other[::-1]), {}, second + "certificate", other[1]),
+                (pairs(good, (other[0], good[1])), {}, second + "key", good[1]),
+                (pairs(good, ("/dev/null", good[1])), {}, second + "certificate", "/dev/null"),
+                ({**pairs(good, other), "client_ca": "/no/such.ca"}, {}, "/tls/client_ca", "/no/such.ca"),
+                ({**pairs(good, other), "ciphers": "NONSENSE"}, {}, "/tls/ciphers", '"NONSENSE"'),
+                ({**pairs(good), "ciphersuites": "NONE"}, {}, "/tls/ciphersuites", '"NONE"'),
+                (pairs(good), {**inside, "tls_ciphers": "NONE"}, "/backends/default/tls_ciphers", '"NONE"'),
+                (pairs(good), {**inside, "tls_ca": "/no/inside.ca"}, "/backends/default/tls_ca", "/no/inside.ca")]
         for verb in ("run", "check"):
             for tls, backend, key, found in rows:
                 with self.subTest(verb, found=found):
                     code, text = self.outcome(verb, tls, backend)
                     self.assertNotEqual(code, 0, text)
-                    self.assertIn(key, text)
-                    self.assertIn(found, text)
+                    self.assertEqual(text.count(f"{key}: {found}: "), 1, text)
         self.assertEqual(self.outcome("check", pairs(good), {})[0], 0)
 
 
