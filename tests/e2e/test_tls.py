@@ -1,6 +1,7 @@
 """TLS on either leg: real servers that demand it, real clients, and what an attacker would try."""
 
 import io
+import os
 import pathlib
 import random
 import ssl
@@ -15,6 +16,7 @@ from certificates import tls_sections
 from harness import Gateway
 
 BODY = random.Random(4).randbytes(1_500_000)
+HUGE_TIMES = int(os.environ.get("PASVGATE_TEST_HUGE", "1"))
 
 
 class Mixes:
@@ -103,22 +105,6 @@ class Many(unittest.TestCase):
                 ftp.retrbinary(f"RETR many{number}", got.append)
                 self.assertTrue(b"".join(got) == body)
 
-    def test_200_mib(self):
-        body = random.Random(200).randbytes(1 << 20) * 200
-        with servers.Vsftpd() as server, tempfile.TemporaryDirectory() as folder, \
-                Gateway(server.address, **tls_sections("required", "off")) as gateway:
-            server.put("huge", body)
-            got, source = pathlib.Path(folder, "got"), pathlib.Path(folder, "source")
-            source.write_bytes(body)
-            for version in ("1.2", "1.3"):
-                with self.subTest(version):
-                    client = clients.CurlTls(gateway.address)
-                    client.options = ("--tls-max", version)
-                    client.get("huge", got)
-                    self.assertTrue(got.read_bytes() == body)
-                    client.put(source, "huge-up")
-                    self.assertTrue((server.files / "huge-up").read_bytes() == body)
-
     def test_parallel(self):
         with servers.ProFtpd() as server, tempfile.TemporaryDirectory() as folder, \
                 Gateway(server.address, **tls_sections("optional", "off")) as gateway:
@@ -128,6 +114,45 @@ class Many(unittest.TestCase):
                     paths = [pathlib.Path(folder, str(number)) for number in range(4)]
                     list(pool.map(lambda path, kind=kind: kind(gateway.address).get("body", path), paths))
                     self.assertTrue(all(path.read_bytes() == BODY for path in paths))
+
+
+class Huge(unittest.TestCase):
+    """200 MiB up and down, PASVGATE_TEST_HUGE times each: every file is whole."""
+
+    def check(self, client_class, options=(), client_mode="required", backend_mode="off"):
+        body = random.Random(200).randbytes(200 << 20)
+        tls = None if backend_mode == "off" else backend_mode
+        with servers.Vsftpd(tls=tls) as server, tempfile.TemporaryDirectory() as folder, \
+                Gateway(server.address, **tls_sections(client_mode, backend_mode)) as gateway:
+            server.put("huge", body)
+            got, source, there = pathlib.Path(folder, "got"), pathlib.Path(folder, "source"), server.files / "up"
+            source.write_bytes(body)
+            client = client_class(gateway.address)
+            client.options = options
+            client.clear = client_mode == "off"
+            for number in range(HUGE_TIMES):
+                with self.subTest(number):
+                    client.get("huge", got)
+                    self.assertTrue(got.read_bytes() == body)
+                    client.put(source, "up")
+                    self.assertTrue(there.read_bytes() == body)
+                got.unlink(missing_ok=True)
+                there.unlink(missing_ok=True)
+            for direction in ("download", "upload"):
+                self.assertEqual(gateway.metric("transfers_total", direction=direction, result="ok"), HUGE_TIMES)
+
+    def test_tls_1_2(self):
+        self.check(clients.CurlTls, ("--tls-max", "1.2"))
+
+    def test_tls_1_3(self):
+        self.check(clients.CurlTls, ("--tlsv1.3",))
+
+    def test_net_ftp(self):
+        """It resumes no session, and closes its uploads without waiting for anybody."""
+        self.check(clients.NetFtpTls, client_mode="optional")
+
+    def test_tls_with_the_backend(self):
+        self.check(clients.CurlTls, client_mode="off", backend_mode="explicit")
 
 
 if __name__ == "__main__":
