@@ -21,6 +21,14 @@ def make(folder, name, *names, kind="ec", days=30):
     return str(certificate), str(key)
 
 
+def expired(folder, name):
+    """(certificate, key) files; its time was over a day ago."""
+    certificate, key = make(folder, name)
+    subprocess.run(["openssl", "x509", "-in", certificate, "-out", certificate, "-signkey", key, "-days", "-1"],
+                   check=True, capture_output=True)
+    return certificate, key
+
+
 @functools.cache
 def files(name, kind="ec"):
     return make(FOLDER.name, name, kind=kind)

@@ -7,7 +7,10 @@ from raw import Raw
 from waiting import seconds, until
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+V10, V11 = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
 VERSIONS = (V12, V13)
+# OpenSSL 3 speaks what is older than TLS 1.2 only without its security level.
+OLD_CIPHERS = "DEFAULT:@SECLEVEL=0"
 
 
 def client_context(version=None, *, tickets=True, ciphers=None, alpn=None, certificate=None):

@@ -11,7 +11,7 @@ import tap
 from certificates import tls_sections
 from harness import Gateway
 from raw import Raw, read_all
-from raw_tls import RawTls, V12, VERSIONS, underneath, wait_line
+from raw_tls import OLD_CIPHERS, RawTls, V10, V11, V12, VERSIONS, underneath, wait_line
 from renegotiation import renegotiate
 from stub_tls import TlsStub
 from waiting import until
@@ -83,6 +83,28 @@ class Identity(Case):
                 else:
                     line = self.refused(gateway, message="no encryption", leg="backend")
                     self.assertRegex(line["error"], "(IP address|[Hh]ostname) mismatch")
+
+    def test_expired(self):
+        certificate, key = certificates.expired(certificates.FOLDER.name, "expired")
+        for mode in ("explicit", "implicit"):
+            with self.subTest(mode):
+                self.stub_with(implicit=mode == "implicit").context.load_cert_chain(certificate, key)
+                gateway = self.gateway(mode, backend={"tls_ca": certificate, "tls_name": "expired"})
+                line = self.refused(gateway, message="no encryption", leg="backend", level="warn")
+                self.assertRegex(line["error"], "certificate verify failed.*certificate has expired")
+                gateway.wait_metric("tls_handshakes_total", 1, leg="backend", result="failed")
+
+    def test_old_versions(self):
+        """Only where they are asked for."""
+        for version in (V10, V11):
+            for minimum, is_spoken in ((None, False), ("1.0", True)):
+                with self.subTest(version=version, minimum=minimum):
+                    self.stub_with(version=version).context.set_ciphers(OLD_CIPHERS)
+                    gateway = self.gateway(backend={"tls_minimum_version": minimum} if minimum else {})
+                    if is_spoken:
+                        self.works(self.raw(gateway).login())
+                    else:
+                        self.refused(gateway, message="no encryption", leg="backend", error="protocol version")
 
     def test_address_in_the_certificate(self):
         certificate, key = certificates.make(certificates.FOLDER.name, "by-address", "IP:127.0.0.1")

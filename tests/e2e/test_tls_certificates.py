@@ -13,7 +13,7 @@ import certificates
 import tap
 from certificates import tls_sections
 from harness import BINARY, Gateway
-from raw_tls import RawTls, V12, V13, client_context, is_refused, wait_line
+from raw_tls import OLD_CIPHERS, RawTls, V10, V11, V12, V13, VERSIONS, client_context, is_refused, wait_line
 from stub import Stub
 from waiting import seconds, until
 
@@ -99,6 +99,23 @@ class Choice(Case):
         gateway = self.gateway(tls={"minimum_version": "1.3"})
         self.assertIn("protocol", self.refused(gateway, client_context(V12))["error"])
         self.assertTrue(self.shown(gateway, client_context(V13)))
+
+    def test_old_versions(self):
+        """Only for who asks for them; control and data alike, and the newest that the client has."""
+        for minimum, spoken in ((None, VERSIONS), ("1.1", (V11, *VERSIONS)), ("1.0", (V10, V11, *VERSIONS))):
+            gateway = self.gateway(tls={"minimum_version": minimum} if minimum else {})
+            for version in (V10, V11, *VERSIONS):
+                with self.subTest(minimum=minimum, version=version):
+                    context = client_context(version, ciphers=OLD_CIPHERS)
+                    if version not in spoken:
+                        self.assertRegex(self.refused(gateway, context)["error"], "unsupported protocol")
+                        continue
+                    with RawTls(gateway.address, context) as client:
+                        self.assertEqual(client.login().transfer("RETR hello.txt"), HELLO)
+            with RawTls(gateway.address) as client:
+                self.assertEqual(client.sock.version(), "TLSv1.3")
+            # Without a security level there is still no cipher without a certificate.
+            self.refused(gateway, client_context(V12, ciphers="aNULL:@SECLEVEL=0"))
 
     def test_ciphers(self):
         gateway = self.gateway(tls={"ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384",
