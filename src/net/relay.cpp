@@ -128,7 +128,7 @@ void Relay::end_sink(ftp::Direction direction) {
   const Step said = say_end(direction);
   if (said == Step::Broken) return fail(side, false);
   if (said == Step::Blocked) {
-    now.blocked = true;
+    now.blocked = !now.starved;
     return;
   }
   ::shutdown(leg(side).socket.get(), SHUT_WR);

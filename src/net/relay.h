@@ -72,7 +72,7 @@ class Relay {
     bool sink_shut = false;
     bool delivered = false;
     bool blocked = false;  ///< The sink takes no more for now.
-    bool starved = false;  ///< There is no pipe for now.
+    bool starved = false;  ///< There is no pipe for now, or no room of which an event would tell.
   };
   enum class Step : std::uint8_t { Progress, Blocked, Broken };
 

@@ -1,5 +1,6 @@
 #include "net/socket.h"
 
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
@@ -189,6 +190,13 @@ Delivery delivery_of(const Fd& socket) {
     default:
       return Delivery::Waits;
   }
+}
+
+SendBuffer send_buffer(const Fd& socket) {
+  std::array<std::uint32_t, SK_MEMINFO_VARS> info{};
+  socklen_t length = sizeof info;
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_MEMINFO, info.data(), &length) != 0) return {};
+  return {info[SK_MEMINFO_WMEM_QUEUED], info[SK_MEMINFO_SNDBUF]};
 }
 
 }  // namespace pasvgate::net

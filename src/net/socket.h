@@ -82,4 +82,10 @@ void tune_data(const Fd& socket);
 enum class Delivery : std::uint8_t { Waits, Done, Failed };
 Delivery delivery_of(const Fd& socket);
 
+struct SendBuffer {
+  std::size_t queued = 0;  ///< Not acknowledged yet, with the kernel's own bookkeeping.
+  std::size_t size = 0;
+};
+SendBuffer send_buffer(const Fd& socket);
+
 }  // namespace pasvgate::net

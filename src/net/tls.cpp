@@ -155,6 +155,13 @@ void Tls::give_ticket() {
 
 bool Tls::has_heard() const { return BIO_number_read(SSL_get_rbio(state_->ssl.get())) > 0; }
 
+bool Tls::kernel_writes() const { return BIO_get_ktls_send(SSL_get_wbio(state_->ssl.get())); }
+
+bool Tls::kernel_reads() const {
+  const SSL* ssl = state_->ssl.get();
+  return BIO_get_ktls_recv(SSL_get_rbio(ssl)) && SSL_has_pending(ssl) == 0;
+}
+
 bool Tls::has_pending() const { return SSL_pending(state_->ssl.get()) > 0; }
 
 bool Tls::is_resumed() const { return SSL_session_reused(state_->ssl.get()) == 1; }

@@ -105,6 +105,10 @@ class Tls {
 
   /// The peer has sent a byte.
   [[nodiscard]] bool has_heard() const;
+  /// The kernel makes the records of what is written, or takes those apart that are read (kernel TLS): plain bytes may
+  /// go by splice(2). Behind the handshake.
+  [[nodiscard]] bool kernel_writes() const;
+  [[nodiscard]] bool kernel_reads() const;
   /// Bytes are decrypted that the socket won't report.
   [[nodiscard]] bool has_pending() const;
   [[nodiscard]] bool is_resumed() const;

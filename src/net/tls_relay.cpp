@@ -1,7 +1,11 @@
 #include "net/tls_relay.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -10,12 +14,18 @@ namespace {
 
 // Four full records; more brings nothing.
 constexpr std::size_t kBufferBytes = std::size_t{64} * 1024;
+// A record of 16 KiB at most, and what the kernel may add of the next.
+constexpr std::size_t kRecordRoom = std::size_t{32} * 1024;
+// Two records that the kernel keeps, and what TCP adds.
+constexpr std::size_t kRoomForEnd = std::size_t{64} * 1024;
 
 }  // namespace
 
-TlsRelay::TlsRelay(Loop& loop, Fd client, Secured client_tls, Fd backend, Secured backend_tls, const Times& times,
-                   Listener& listener)
-    : Relay(loop, std::move(client), std::move(backend), times.stall, listener), handshake_(times.handshake) {
+TlsRelay::TlsRelay(Loop& loop, PipePool& pool, Fd client, Secured client_tls, Fd backend, Secured backend_tls,
+                   const Times& times, Listener& listener)
+    : Relay(loop, std::move(client), std::move(backend), times.stall, listener),
+      pool_(pool),
+      handshake_(times.handshake) {
   secure(Side::Client).secured = std::move(client_tls);
   secure(Side::Backend).secured = std::move(backend_tls);
   for (const Side side : {Side::Client, Side::Backend}) {
@@ -26,6 +36,13 @@ TlsRelay::TlsRelay(Loop& loop, Fd client, Secured client_tls, Fd backend, Secure
     leg(side).wants = UV_WRITABLE;
   }
   start();
+}
+
+TlsRelay::~TlsRelay() {
+  for (const ftp::Direction direction : {ftp::Direction::Download, ftp::Direction::Upload}) {
+    Pipe& pipe = pipes_.at(std::to_underlying(direction));
+    if (pipe.read && flow(direction).in_flight == 0) pool_.give_back(std::move(pipe));
+  }
 }
 
 std::chrono::milliseconds TlsRelay::stall() const {
@@ -92,9 +109,57 @@ Tls::Moved TlsRelay::send(Side side, std::string_view bytes) {
   return {errno == EAGAIN || errno == EINTR ? Tls::Step::WantWrite : Tls::Step::Failed};
 }
 
+TlsRelay::Way TlsRelay::choose_way(ftp::Direction direction) {
+  const auto& from = secure(source_side(direction)).secured.tls;
+  const auto& to = secure(sink_side(direction)).secured.tls;
+  if ((from && !from->kernel_reads()) || (to && !to->kernel_writes())) return Way::Buffer;
+  auto taken = pool_.take();
+  if (!taken || taken->capacity < kRecordRoom) return Way::Buffer;
+  pipes_.at(std::to_underlying(direction)) = std::move(*taken);
+  return Way::Pipe;
+}
+
 Relay::Step TlsRelay::fill(ftp::Direction direction) {
+  const Flow& now = flow(direction);
+  if (now.source_ended || now.blocked) return Step::Blocked;
+  Way& way = ways_.at(std::to_underlying(direction));
+  if (way == Way::Unknown) way = choose_way(direction);
+  return way == Way::Pipe ? fill_pipe(direction) : fill_buffer(direction);
+}
+
+Relay::Step TlsRelay::fill_pipe(ftp::Direction direction) {
   Flow& now = flow(direction);
-  if (now.source_ended || now.blocked || now.in_flight > 0) return Step::Blocked;
+  const Pipe& pipe = pipes_.at(std::to_underlying(direction));
+  if (now.in_flight >= pipe.capacity) return Step::Blocked;
+  const auto count = ::splice(source(direction).socket.get(), nullptr, pipe.write.get(), nullptr,
+                              pipe.capacity - now.in_flight, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  if (count > 0) {
+    now.in_flight += static_cast<std::size_t>(count);
+    return Step::Progress;
+  }
+  if (now.in_flight == 0) return read_into_pipe(direction);
+  // A full pipe says EAGAIN too. Anything else is looked at when the pipe is empty.
+  return count < 0 && errno == EAGAIN ? Step::Blocked : Step::Progress;
+}
+
+/// What splice says of an empty pipe's source is believed only when a read says the same: to splice a record that isn't
+/// data (an alert, another handshake) is an error, an urgent byte is nothing yet, and an end is an end with or without
+/// close_notify.
+Relay::Step TlsRelay::read_into_pipe(ftp::Direction direction) {
+  std::array<char, kRecordRoom> bytes;  // NOLINT(*-member-init): read before use
+  // Nothing of the record stays in OpenSSL, where splice wouldn't find it.
+  const auto [step, count] = receive(source_side(direction), bytes);
+  if (step != Tls::Step::Done) return source_stopped(direction, step);
+  // The pipe is empty, so it takes them all.
+  const auto& pipe = pipes_.at(std::to_underlying(direction));
+  if (::write(pipe.write.get(), bytes.data(), count) != static_cast<ssize_t>(count)) return Step::Broken;
+  flow(direction).in_flight += count;
+  return Step::Progress;
+}
+
+Relay::Step TlsRelay::fill_buffer(ftp::Direction direction) {
+  Flow& now = flow(direction);
+  if (now.in_flight > 0) return Step::Blocked;
   Buffer& buffer = buffers_.at(std::to_underlying(direction));
   if (buffer.bytes.empty()) buffer.bytes.resize(kBufferBytes);
   buffer.start = 0;
@@ -105,25 +170,50 @@ Relay::Step TlsRelay::fill(ftp::Direction direction) {
       now.in_flight += count;
       continue;
     }
-    if (step == Tls::Step::WantWrite) leg(side).wants |= UV_WRITABLE;
-    if (step == Tls::Step::WantRead || step == Tls::Step::WantWrite) {
-      return now.in_flight > 0 ? Step::Progress : Step::Blocked;
+    return source_stopped(direction, step);
+  }
+  return Step::Progress;
+}
+
+Relay::Step TlsRelay::source_stopped(ftp::Direction direction, Tls::Step step) {
+  Flow& now = flow(direction);
+  const Side side = source_side(direction);
+  if (step == Tls::Step::WantWrite) leg(side).wants |= UV_WRITABLE;
+  if (step == Tls::Step::WantRead || step == Tls::Step::WantWrite) {
+    return now.in_flight > 0 ? Step::Progress : Step::Blocked;
+  }
+  // A peer that has our own end already and never had anything to say may go without a word.
+  const bool was_silent = now.bytes + now.in_flight == 0;
+  const bool may_truncate = secure(side).secured.tolerates_truncation || (flow(back(direction)).sink_shut && was_silent);
+  if (step == Tls::Step::Closed || (step == Tls::Step::Truncated && may_truncate)) {
+    now.source_ended = true;
+    return Step::Progress;
+  }
+  if (!secure(side).secured.tls) return Step::Broken;
+  return waiting(side, step);
+}
+
+Relay::Step TlsRelay::drain_pipe(ftp::Direction direction) {
+  Flow& now = flow(direction);
+  const Pipe& pipe = pipes_.at(std::to_underlying(direction));
+  while (now.in_flight > 0) {
+    const auto count = ::splice(pipe.read.get(), nullptr, sink(direction).socket.get(), nullptr, now.in_flight,
+                                SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (count > 0) {
+      now.in_flight -= static_cast<std::size_t>(count);
+      now.bytes += static_cast<std::uint64_t>(count);
+      continue;
     }
-    // A peer that has our own end already and never had anything to say may go without a word.
-    const bool was_silent = now.bytes + now.in_flight == 0;
-    const bool may_truncate =
-        secure(side).secured.tolerates_truncation || (flow(back(direction)).sink_shut && was_silent);
-    if (step == Tls::Step::Closed || (step == Tls::Step::Truncated && may_truncate)) {
-      now.source_ended = true;
-      return Step::Progress;
-    }
-    if (!secure(side).secured.tls) return Step::Broken;
-    return waiting(side, step);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno != EAGAIN) return Step::Broken;
+    now.blocked = true;
+    return Step::Blocked;
   }
   return Step::Progress;
 }
 
 Relay::Step TlsRelay::drain(ftp::Direction direction) {
+  if (ways_.at(std::to_underlying(direction)) == Way::Pipe) return drain_pipe(direction);
   Flow& now = flow(direction);
   Buffer& buffer = buffers_.at(std::to_underlying(direction));
   const Side side = sink_side(direction);
@@ -146,8 +236,25 @@ Relay::Step TlsRelay::drain(ftp::Direction direction) {
 Relay::Step TlsRelay::say_end(ftp::Direction direction) {
   const Side side = sink_side(direction);
   if (!secure(side).secured.tls) return Step::Progress;
+  if (must_wait_for_room(direction)) return Step::Blocked;
   const auto step = secure(side).secured.tls->close();
   return step == Tls::Step::Done || step == Tls::Step::Closed ? Step::Progress : waiting(side, step);
+}
+
+/// The kernel takes a record though TCP has no room for it, and sends it later. A FIN that comes before cuts it off,
+/// so that what is kept and close_notify must find room when the end is said.
+bool TlsRelay::must_wait_for_room(ftp::Direction direction) {
+  const Side side = sink_side(direction);
+  if (!secure(side).secured.tls->kernel_writes()) return false;
+  const auto [queued, size] = send_buffer(leg(side).socket);
+  const std::size_t free = size - std::min(queued, size);
+  if (queued == 0 || free >= kRoomForEnd) return false;
+  // A socket is writable from a third on; for more there is no event.
+  if (free >= queued / 2) {
+    flow(direction).starved = true;
+    start_timer();
+  }
+  return true;
 }
 
 bool TlsRelay::has_pending(Side side) const {

@@ -5,13 +5,15 @@
 #include <memory>
 #include <vector>
 
+#include "net/pipe_pool.h"
 #include "net/relay.h"
 #include "net/tls.h"
 
 namespace pasvgate::net {
 
 /// A relay with TLS on one leg or on both. The way of a byte: source → buffer of its direction → other socket, and
-/// OpenSSL's own copies. A leg's end is its close_notify; without one the leg is broken.
+/// OpenSSL's own copies. Where the kernel has the records of each leg that is encrypted, it is source → pipe → other
+/// socket by splice(2), as in a SpliceRelay. A leg's end is its close_notify; without one the leg is broken.
 class TlsRelay final : public Relay {
  public:
   struct Secured {
@@ -23,8 +25,9 @@ class TlsRelay final : public Relay {
     std::chrono::milliseconds handshake;
     std::chrono::milliseconds stall;
   };
-  TlsRelay(Loop& loop, Fd client, Secured client_tls, Fd backend, Secured backend_tls, const Times& times,
-           Listener& listener);
+  TlsRelay(Loop& loop, PipePool& pool, Fd client, Secured client_tls, Fd backend, Secured backend_tls,
+           const Times& times, Listener& listener);
+  ~TlsRelay() override;
   [[nodiscard]] bool is_in_handshake(Side side) const override { return secure(side).stage == Stage::Handshake; }
 
   void expect() override;
@@ -34,6 +37,7 @@ class TlsRelay final : public Relay {
     std::vector<char> bytes;  ///< Empty until the first byte.
     std::size_t start = 0;    ///< Of what is in flight.
   };
+  enum class Way : std::uint8_t { Unknown, Buffer, Pipe };
   enum class Stage : std::uint8_t { Handshake, Up };
   struct SecureLeg {
     Secured secured;
@@ -51,13 +55,24 @@ class TlsRelay final : public Relay {
 
   Tls::Moved receive(Side side, std::span<char> into);
   Tls::Moved send(Side side, std::string_view bytes);
+  Way choose_way(ftp::Direction direction);
+  Step fill_buffer(ftp::Direction direction);
+  Step fill_pipe(ftp::Direction direction);
+  Step read_into_pipe(ftp::Direction direction);
+  Step drain_pipe(ftp::Direction direction);
+  bool must_wait_for_room(ftp::Direction direction);
+  /// What it means that the source gave nothing, and `step` instead.
+  Step source_stopped(ftp::Direction direction, Tls::Step step);
   /// What a step of TLS that moved nothing means for the relay.
   Step waiting(Side side, Tls::Step step);
   SecureLeg& secure(Side side) { return secure_.at(static_cast<std::size_t>(side)); }
   [[nodiscard]] const SecureLeg& secure(Side side) const { return secure_.at(static_cast<std::size_t>(side)); }
 
   std::array<SecureLeg, 2> secure_;  ///< By Side.
-  std::array<Buffer, 2> buffers_;    ///< By Direction.
+  PipePool& pool_;
+  std::array<Way, 2> ways_{};      ///< By Direction; known from the first byte on.
+  std::array<Buffer, 2> buffers_;  ///< By Direction.
+  std::array<Pipe, 2> pipes_;      ///< By Direction.
   std::chrono::milliseconds handshake_;
   bool is_expected_ = false;
 };

@@ -133,8 +133,9 @@ std::unique_ptr<net::Relay> SessionDriver::make_relay(const gateway::RelayData& 
   if (action.client_tls) for_client.tls = make_tls(gateway::Leg::Client, client, net::Tls::Channel::Data);
   if (action.backend_tls) for_backend.tls = make_tls(gateway::Leg::Backend, backend, net::Tls::Channel::Data);
   return std::make_unique<net::TlsRelay>(
-      worker_.loop(), std::move(client), std::move(for_client), std::move(backend), std::move(for_backend),
-      net::TlsRelay::Times{.handshake = timeouts.tls_handshake, .stall = timeouts.data_stall}, *this);
+      worker_.loop(), worker_.pipes(), std::move(client), std::move(for_client), std::move(backend),
+      std::move(for_backend), net::TlsRelay::Times{.handshake = timeouts.tls_handshake, .stall = timeouts.data_stall},
+      *this);
 }
 
 void SessionDriver::execute(const gateway::ExpectData&) {

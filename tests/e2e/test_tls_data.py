@@ -316,7 +316,8 @@ class Garbage(Case):
         gateway = self.gateway("required")
         other = self.client(gateway).login()
         for version in VERSIONS:
-            for garbage in (b"plain text", b"\x17\x03\x03\x00\x40" + b"\x55" * 64, b"\x17\x03\x03\xff\xff" + b"\0" * 9):
+            # A kernel that takes the records apart complains from the thirteenth byte on.
+            for garbage in (b"plain text, no record", b"\x17\x03\x03\x00\x40" + b"\x55" * 64, b"\x17\x03\x03\xff\xff" + b"\0" * 9):
                 with self.subTest(version=version, garbage=garbage):
                     client = self.client(gateway, client_context(version)).login()
                     data = client.start("STOR evil")
