@@ -17,6 +17,9 @@ using SslPointer = std::unique_ptr<SSL, OpenSslDelete<SSL_free>>;
 
 namespace {
 
+// Four full records.
+constexpr std::size_t kReadAheadBytes = std::size_t{68} * 1024;
+
 /// To OpenSSL an end without close_notify is a fatal error, which costs the session its life (TLS 1.2 without tickets):
 /// so it is told to wait, and `outcome` sees the end.
 long hide_end(BIO* bio, int operation, const char*, std::size_t, int, long, int result, std::size_t*) {
@@ -130,6 +133,7 @@ Tls::Moved Tls::read(std::span<char> into) {
   errno = 0;
   std::size_t count = 0;
   const int result = SSL_read_ex(state_->ssl.get(), into.data(), into.size(), &count);
+  may_hold_more_ = result == 1;
   return {result == 1 ? Step::Done : outcome(result), count};
 }
 
@@ -162,7 +166,16 @@ bool Tls::kernel_reads() const {
   return BIO_get_ktls_recv(SSL_get_rbio(ssl)) && SSL_has_pending(ssl) == 0;
 }
 
-bool Tls::has_pending() const { return SSL_pending(state_->ssl.get()) > 0; }
+void Tls::read_ahead() {
+  SSL* ssl = state_->ssl.get();
+  SSL_set_read_ahead(ssl, 1);
+  SSL_set_default_read_buffer_len(ssl, kReadAheadBytes);
+  SSL_clear_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+  reads_ahead_ = true;
+}
+
+// SSL_has_pending can't tell half a record from a whole one, and would have the loop ask for ever.
+bool Tls::has_pending() const { return SSL_pending(state_->ssl.get()) > 0 || (reads_ahead_ && may_hold_more_); }
 
 bool Tls::is_resumed() const { return SSL_session_reused(state_->ssl.get()) == 1; }
 

@@ -109,7 +109,10 @@ class Tls {
   /// go by splice(2). Behind the handshake.
   [[nodiscard]] bool kernel_writes() const;
   [[nodiscard]] bool kernel_reads() const;
-  /// Bytes are decrypted that the socket won't report.
+  /// Payload is to come: takes several records from the socket at once, and keeps its buffers meanwhile. Before the
+  /// handshake.
+  void read_ahead();
+  /// There may be bytes to read that the socket won't report.
   [[nodiscard]] bool has_pending() const;
   [[nodiscard]] bool is_resumed() const;
   /// Server, Channel::Data, behind the handshake: it resumed a session of the binding's control channel.
@@ -127,6 +130,8 @@ class Tls {
   std::shared_ptr<TlsContext> context_;
   std::unique_ptr<State> state_;
   std::string error_;
+  bool reads_ahead_ = false;
+  bool may_hold_more_ = true;  ///< Of what was read ahead.
 };
 
 }  // namespace pasvgate::net

@@ -32,6 +32,7 @@ TlsRelay::TlsRelay(Loop& loop, PipePool& pool, Fd client, Secured client_tls, Fd
     if (!secure(side).secured.tls) continue;
     secure(side).stage = Stage::Handshake;
     must_prepare();
+    secure(side).secured.tls->read_ahead();
     // Who begins is the TLS client; being writable is true at once, so the first step comes from the loop.
     leg(side).wants = UV_WRITABLE;
   }
@@ -161,11 +162,12 @@ Relay::Step TlsRelay::fill_buffer(ftp::Direction direction) {
   Flow& now = flow(direction);
   if (now.in_flight > 0) return Step::Blocked;
   Buffer& buffer = buffers_.at(std::to_underlying(direction));
-  if (buffer.bytes.empty()) buffer.bytes.resize(kBufferBytes);
+  if (!buffer.bytes) buffer.bytes = std::make_unique_for_overwrite<char[]>(kBufferBytes);  // NOLINT(*-avoid-c-arrays)
   buffer.start = 0;
   const Side side = source_side(direction);
-  while (now.in_flight < buffer.bytes.size()) {
-    const auto [step, count] = receive(side, std::span(buffer.bytes).subspan(now.in_flight));
+  const std::span whole(buffer.bytes.get(), kBufferBytes);
+  while (now.in_flight < whole.size()) {
+    const auto [step, count] = receive(side, whole.subspan(now.in_flight));
     if (step == Tls::Step::Done) {
       now.in_flight += count;
       continue;
@@ -184,7 +186,8 @@ Relay::Step TlsRelay::source_stopped(ftp::Direction direction, Tls::Step step) {
   }
   // A peer that has our own end already and never had anything to say may go without a word.
   const bool was_silent = now.bytes + now.in_flight == 0;
-  const bool may_truncate = secure(side).secured.tolerates_truncation || (flow(back(direction)).sink_shut && was_silent);
+  const bool may_truncate =
+      secure(side).secured.tolerates_truncation || (flow(back(direction)).sink_shut && was_silent);
   if (step == Tls::Step::Closed || (step == Tls::Step::Truncated && may_truncate)) {
     now.source_ended = true;
     return Step::Progress;
@@ -218,7 +221,7 @@ Relay::Step TlsRelay::drain(ftp::Direction direction) {
   Buffer& buffer = buffers_.at(std::to_underlying(direction));
   const Side side = sink_side(direction);
   while (now.in_flight > 0) {
-    const auto [step, count] = send(side, {buffer.bytes.data() + buffer.start, now.in_flight});
+    const auto [step, count] = send(side, {buffer.bytes.get() + buffer.start, now.in_flight});
     if (step == Tls::Step::Done) {
       buffer.start += count;
       now.in_flight -= count;
