@@ -25,6 +25,40 @@ struct HostPort {
   bool operator==(const HostPort&) const = default;
 };
 
+/// One entry of a backend's list: an address is one server, a DNS name is one for each of its records.
+struct Server {
+  HostPort at;
+  unsigned weight = 1;           ///< Its share of the sessions, beside the others'; unused by Strategy::First.
+  std::size_t max_sessions = 0;  ///< Of each record; 0: no limit.
+  bool backup = false;           ///< Used when no other server can be.
+  bool operator==(const Server&) const = default;
+};
+
+/// Which server of a backend a session goes to.
+enum class Strategy : std::uint8_t {
+  First,          ///< In their order, the first that connects.
+  RoundRobin,     ///< In turn, by weight.
+  LeastSessions,  ///< With the fewest sessions for its weight.
+  ClientHash,     ///< The same for a client's address.
+  UserHash        ///< The same for a user's name.
+};
+
+/// How it is found out whether a server can take sessions.
+enum class HealthCheck : std::uint8_t {
+  Off,      ///< By the sessions that connect.
+  Tcp,      ///< It accepts connections.
+  Greeting  ///< It says 220.
+};
+
+struct Health {
+  HealthCheck check = HealthCheck::Off;
+  Milliseconds interval{10'000};  ///< From check to check; for Off until a server that was given up is tried again.
+  Milliseconds timeout{3'000};    ///< Of one check.
+  unsigned rise = 2;              ///< Good checks until a server that is down is up.
+  unsigned fall = 3;              ///< Bad checks, or failed connections, until it is down.
+  bool operator==(const Health&) const = default;
+};
+
 /// How a listener speaks TLS with its clients (RFC 4217).
 enum class ClientTls : std::uint8_t {
   Off,
@@ -67,7 +101,10 @@ enum class BackendTls : std::uint8_t { Off, Explicit, Implicit };
 enum class TlsVersion : std::uint8_t { V1_0, V1_1, V1_2, V1_3 };
 
 struct Backend {
-  std::vector<HostPort> servers;  ///< Tried in order until one connects.
+  std::vector<Server> servers;
+  Strategy strategy = Strategy::First;
+  Milliseconds resolve_interval{30'000};  ///< Of the servers' DNS names.
+  Health health;
   DataMode data_mode = DataMode::Same;
   std::optional<ftp::PortRange> active_ports;  ///< Where active backends connect to; unset: the kernel chooses.
   DataAddress data_address = DataAddress::Control;

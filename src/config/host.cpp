@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "config/issue.h"
+#include "config/object.h"
 #include "config/value.h"
 
 namespace pasvgate::config {
@@ -56,14 +57,33 @@ std::optional<HostPort> parse_server(std::string_view text) {
   return server;
 }
 
-void read_server(const Value& value, std::vector<HostPort>& into) {
+}  // namespace
+
+void read_value(const Value& value, HostPort& into) {
   constexpr std::string_view kHint = R"(; write ADDRESS:PORT or NAME:PORT, as in "192.168.1.10:21" or "ftp.internal")";
   const auto server = value.found.is_string() ? parse_server(value.found.get_ref<const std::string&>()) : std::nullopt;
   if (!server) return value.fail(found_text(value.found) + " is no server" + std::string(kHint));
   if (server->address && server->address->is_unspecified()) {
     return value.fail(found_text(value.found) + " is the unspecified address, where no server is" + std::string(kHint));
   }
-  into.push_back(*server);
+  into = *server;
+}
+
+namespace {
+
+/// As text, or as an object that says more.
+Server read_server(const Value& value) {
+  Server server;
+  if (!value.found.is_object()) {
+    read_value(value, server.at);
+    return server;
+  }
+  const Object object(value.found, value.where, "/backends/*/servers/*", value.issues);
+  object.read("address", server.at);
+  object.read("weight", server.weight);
+  object.read("max_sessions", server.max_sessions);
+  object.read("backup", server.backup);
+  return server;
 }
 
 /// Whether the address was good; the issue is told.
@@ -121,11 +141,11 @@ bool is_dns_name(std::string_view text) {
   }
 }
 
-void read_value(const Value& value, std::vector<HostPort>& into) {
+void read_value(const Value& value, std::vector<Server>& into) {
   if (!value.found.is_array()) return value.fail_type("list of servers");
   if (value.found.empty()) return value.fail("no server; write " + allowed(value.row));
   into.clear();
-  for (std::size_t i = 0; i < value.found.size(); ++i) read_server(value.element(i), into);
+  for (std::size_t i = 0; i < value.found.size(); ++i) into.push_back(read_server(value.element(i)));
 }
 
 void read_value(const Value& value, Advertised& into) {

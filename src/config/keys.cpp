@@ -40,7 +40,35 @@ const std::vector<KeyRow>& key_rows() {
        "Whether data connections must resume their control channel's TLS session; by default where TLS is demanded."},
       {"/backends", NamedObjects, "", "The FTP servers, by a name of your choice."},
       {"/backends/*/servers", Servers, "",
-       "Addresses or DNS names, tried in order until one connects; the port is 21 if not given."},
+       "Addresses or DNS names, as text or as objects; the port is 21 if not given."},
+      {"/backends/*/servers/*/address", Server, "", "Address or DNS name of the server, and its port."},
+      {"/backends/*/servers/*/weight", Integer, "1", "The server's share of the sessions beside the others'.", 1, 1000},
+      {"/backends/*/servers/*/max_sessions", Integer, "0", "Sessions that the server takes at one time; 0 is no limit.",
+       0, 1'000'000},
+      {"/backends/*/servers/*/backup", Boolean, "false", "Whether the server is used only when no other can be."},
+      {"/backends/*/strategy",
+       Choice,
+       R"("first")",
+       "Which server a session goes to: the first that connects, in turn, the one with the fewest sessions, or by "
+       "hash.",
+       0,
+       0,
+       {"first", "round_robin", "least_sessions", "client_hash", "user_hash"}},
+      {"/backends/*/resolve_interval", Duration, R"("30s")", "How often the servers' DNS names are resolved again.",
+       kSecond, kYear},
+      {"/backends/*/health/check",
+       Choice,
+       R"("off")",
+       "How servers are checked: not at all, by a connection, or by their greeting.",
+       0,
+       0,
+       {"off", "tcp", "greeting"}},
+      {"/backends/*/health/interval", Duration, R"("10s")",
+       "How often a server is checked; without checks, when one that failed is tried again.", 100, kYear},
+      {"/backends/*/health/timeout", Duration, R"("3s")", "How long one check may take.", 1, kYear},
+      {"/backends/*/health/rise", Integer, "2", "Good checks in a row until a server is used again.", 1, 100},
+      {"/backends/*/health/fall", Integer, "3", "Bad checks or failed connections in a row until a server is given up.",
+       1, 100},
       {"/backends/*/data_mode",
        Choice,
        R"("same")",
@@ -186,6 +214,8 @@ std::string_view type_name(Kind kind) {
       return "endpoint or \"off\"";
     case Kind::Servers:
       return "list of servers";
+    case Kind::Server:
+      return "server";
     case Kind::Networks:
       return "list of networks";
     case Kind::Advertised:
@@ -223,6 +253,8 @@ std::string allowed(const KeyRow& row) {
       return R"(ADDRESS:PORT, as in "127.0.0.1:9121", or "off")";
     case Kind::Servers:
       return R"(a list of addresses or DNS names, as in ["192.168.1.10:21", "ftp.internal"])";
+    case Kind::Server:
+      return R"(ADDRESS:PORT or NAME:PORT, as in "192.168.1.10:21" or "ftp.internal")";
     case Kind::Networks:
       return R"(a list of networks, as in ["10.0.0.0/8", "2001:db8::/32"])";
     case Kind::Advertised:

@@ -17,6 +17,7 @@ enum class Kind : std::uint8_t {
   Endpoint,
   EndpointOrOff,
   Servers,
+  Server,
   Networks,
   Advertised,
   PortRange,

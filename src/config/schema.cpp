@@ -26,6 +26,14 @@ constexpr const char* kDuration = "^[0-9]+(ms|s|m|h)?$";
 
 json text_of(const char* pattern) { return {{"type", "string"}, {"pattern", pattern}}; }
 
+/// Of a list's element that is an object in its long form.
+json text_or_object(const char* pattern) {
+  return {{"type", json::array({"string", "object"})},
+          {"pattern", pattern},
+          {"properties", json::object()},
+          {"additionalProperties", false}};
+}
+
 json list_of(json items, std::size_t least) {
   return {{"type", "array"}, {"items", std::move(items)}, {"minItems", least}};
 }
@@ -65,7 +73,9 @@ json value_schema(const KeyRow& row) {
     case Kind::EndpointOrOff:
       return text_of(kEndpointOrOff);
     case Kind::Servers:
-      return list_of(text_of(kServer), 1);
+      return list_of(text_or_object(kServer), 1);
+    case Kind::Server:
+      return text_of(kServer);
     case Kind::Networks:
       return list_of(text_of(kNetwork), least);
     case Kind::Advertised:

@@ -42,6 +42,8 @@ void read_value(const Value& value, std::optional<std::string>& into);
 void read_value(const Value& value, ClientTls& into);
 void read_value(const Value& value, BackendTls& into);
 void read_value(const Value& value, TlsVersion& into);
+void read_value(const Value& value, Strategy& into);
+void read_value(const Value& value, HealthCheck& into);
 void read_value(const Value& value, DataMode& into);
 void read_value(const Value& value, DataAddress& into);
 void read_value(const Value& value, LogFormat& into);
@@ -52,7 +54,8 @@ void read_value(const Value& value, ftp::PortRange& into);
 void read_value(const Value& value, std::optional<ftp::PortRange>& into);
 void read_value(const Value& value, DataSource& into);
 void read_value(const Value& value, std::vector<ftp::Cidr>& into);
-void read_value(const Value& value, std::vector<HostPort>& into);
+void read_value(const Value& value, HostPort& into);
+void read_value(const Value& value, std::vector<Server>& into);
 void read_value(const Value& value, Advertised& into);
 
 /// A name of a listener or backend: a metrics label, so its letters are few.

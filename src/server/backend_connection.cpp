@@ -17,7 +17,7 @@ void BackendConnection::next() {
     OnDone on_done = std::move(on_done_);
     return on_done(std::unexpected(std::move(last_error_)));
   }
-  const config::HostPort& server = backend_.servers[next_server_++];
+  const config::HostPort& server = backend_.servers[next_server_++].at;
   if (server.address) {
     candidates_.push_back({*server.address, server.port});
     return try_address();
@@ -42,7 +42,7 @@ void BackendConnection::try_address() {
       return next();
     }
     OnDone on_done = std::move(on_done_);
-    on_done(Connected{std::move(*socket), backend_.servers[next_server_ - 1].host});
+    on_done(Connected{std::move(*socket), backend_.servers[next_server_ - 1].at.host});
   });
 }
 

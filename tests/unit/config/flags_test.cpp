@@ -117,7 +117,7 @@ TEST_CASE("flags: over a file") {
   REQUIRE(told(read) == "ok");
   CHECK(read->listeners == std::vector<Listener>{{"listener0", *ftp::Endpoint::parse("0.0.0.0:2121"), "default"}});
   REQUIRE(read->backends.size() == 1);
-  CHECK(read->backends.at("default").servers == std::vector<HostPort>{{"c", std::nullopt, 21}});
+  CHECK(read->backends.at("default").servers == std::vector<Server>{{.at = {"c", std::nullopt, 21}}});
   CHECK(read->backends.at("default").allow_low_data_ports);
   CHECK(read->log.level == LogLevel::Error);
   CHECK(apply_flags(read_json(file).value(), flags).value() == *read);

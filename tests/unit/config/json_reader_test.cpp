@@ -16,7 +16,10 @@ constexpr std::string_view kEveryKey = R"({
   "workers": 4,
   "listeners": [{"name": "public", "address": "[::]:2121", "backend": "main", "active_source_port": 0, "tls": "required",
                  "require_private_data": true, "require_session_reuse": false}, {"address": "127.0.0.1:0", "backend": "main"}],
-  "backends": {"main": {"servers": ["192.168.1.10", "ftp.internal:2100", "[2001:db8::1]:22", "2001:db8::2"],
+  "backends": {"main": {"servers": ["192.168.1.10", {"address": "ftp.internal:2100", "weight": 7, "max_sessions": 50, "backup": true},
+                                    "[2001:db8::1]:22", "2001:db8::2", {"address": "a"}],
+                        "strategy": "least_sessions", "resolve_interval": "5s",
+                        "health": {"check": "greeting", "interval": "1s", "timeout": "2s", "rise": 4, "fall": 5},
                         "data_mode": "passive", "active_ports": "41000-41009", "data_address": "trust", "trusted_data": ["10.0.0.0/8", "192.0.2.1"], "allow_low_data_ports": true,
                         "tls": "implicit", "tls_ca": "ca.pem", "tls_name": "ftp.internal", "tls_minimum_version": "1.0",
                         "tls_ciphers": "ALL", "tls_private_data": false}},
@@ -45,21 +48,30 @@ Config every_key() {
                        .require_private_data = true,
                        .require_session_reuse = false},
                       {.name = "listener1", .address = ftp::Endpoint{address("127.0.0.1"), 0}, .backend = "main"}};
-  config.backends["main"] = {.servers = {{"192.168.1.10", address("192.168.1.10"), 21},
-                                         {"ftp.internal", std::nullopt, 2100},
-                                         {"2001:db8::1", address("2001:db8::1"), 22},
-                                         {"2001:db8::2", address("2001:db8::2"), 21}},
-                             .data_mode = DataMode::Passive,
-                             .active_ports = ftp::PortRange{41000, 41009},
-                             .data_address = DataAddress::Trust,
-                             .trusted_data = {network("10.0.0.0/8"), network("192.0.2.1")},
-                             .allow_low_data_ports = true,
-                             .tls = BackendTls::Implicit,
-                             .tls_ca = "ca.pem",
-                             .tls_name = "ftp.internal",
-                             .tls_minimum_version = TlsVersion::V1_0,
-                             .tls_ciphers = "ALL",
-                             .tls_private_data = false};
+  config.backends["main"] = {
+      .servers = {{.at = {"192.168.1.10", address("192.168.1.10"), 21}},
+                  {.at = {"ftp.internal", std::nullopt, 2100}, .weight = 7, .max_sessions = 50, .backup = true},
+                  {.at = {"2001:db8::1", address("2001:db8::1"), 22}},
+                  {.at = {"2001:db8::2", address("2001:db8::2"), 21}},
+                  {.at = {"a", std::nullopt, 21}}},
+      .strategy = Strategy::LeastSessions,
+      .resolve_interval = Milliseconds(5000),
+      .health = {.check = HealthCheck::Greeting,
+                 .interval = Milliseconds(1000),
+                 .timeout = Milliseconds(2000),
+                 .rise = 4,
+                 .fall = 5},
+      .data_mode = DataMode::Passive,
+      .active_ports = ftp::PortRange{41000, 41009},
+      .data_address = DataAddress::Trust,
+      .trusted_data = {network("10.0.0.0/8"), network("192.0.2.1")},
+      .allow_low_data_ports = true,
+      .tls = BackendTls::Implicit,
+      .tls_ca = "ca.pem",
+      .tls_name = "ftp.internal",
+      .tls_minimum_version = TlsVersion::V1_0,
+      .tls_ciphers = "ALL",
+      .tls_private_data = false};
   config.tls = {.certificates = {{"a.crt", "a.key"}},
                 .client_ca = "clients.pem",
                 .minimum_version = TlsVersion::V1_3,
@@ -107,7 +119,7 @@ TEST_CASE("json: a short file has the defaults of the structs") {
   REQUIRE(told(read) == "ok");
   Config expected;
   expected.listeners = {{.name = "listener0", .address = ftp::Endpoint{address("0.0.0.0"), 21}, .backend = "default"}};
-  expected.backends["default"] = {.servers = {{"a", std::nullopt, 21}}};
+  expected.backends["default"] = {.servers = {{.at = {"a", std::nullopt, 21}}}};
   CHECK(*read == expected);
 }
 
@@ -208,6 +220,29 @@ TEST_CASE("json: servers that are none") {
                                        "\" is no server; write ADDRESS:PORT or NAME:PORT, as in \"192.168.1.10:21\" or "
                                        "\"ftp.internal\"");
   }
+}
+
+TEST_CASE("json: servers as objects that are wrong") {
+  CHECK(
+      told(read_json(R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers":
+    [{"addres": "a"}, {"address": "0.0.0.0", "weight": 0, "max_sessions": -1, "backup": 1}, {"address": "a b"}, 5],
+    "strategy": "last", "health": {"check": "login", "rise": 0}}}})")) ==
+      "f: /backends/default/servers/0/addres: no such key; did you mean \"address\"?\n"
+      "f: /backends/default/servers/0/address: missing; write ADDRESS:PORT or NAME:PORT, as in \"192.168.1.10:21\" or "
+      "\"ftp.internal\"\n"
+      "f: /backends/default/servers/1/address: \"0.0.0.0\" is the unspecified address, where no server is; write "
+      "ADDRESS:PORT or NAME:PORT, as in \"192.168.1.10:21\" or \"ftp.internal\"\n"
+      "f: /backends/default/servers/1/weight: 0 is out of range; write a whole number from 1 to 1000\n"
+      "f: /backends/default/servers/1/max_sessions: -1 is out of range; write a whole number from 0 to 1000000\n"
+      "f: /backends/default/servers/1/backup: 1 is no boolean; write true or false\n"
+      "f: /backends/default/servers/2/address: \"a b\" is no server; write ADDRESS:PORT or NAME:PORT, as in "
+      "\"192.168.1.10:21\" or \"ftp.internal\"\n"
+      "f: /backends/default/servers/3: 5 is no server; write ADDRESS:PORT or NAME:PORT, as in \"192.168.1.10:21\" or "
+      "\"ftp.internal\"\n"
+      "f: /backends/default/strategy: \"last\" is not allowed; write \"first\", \"round_robin\", \"least_sessions\", "
+      "\"client_hash\" or \"user_hash\"\n"
+      "f: /backends/default/health/check: \"login\" is not allowed; write \"off\", \"tcp\" or \"greeting\"\n"
+      "f: /backends/default/health/rise: 0 is out of range; write a whole number from 1 to 100");
 }
 
 TEST_CASE("json: listeners and backends that are wrong, all at once") {

@@ -41,6 +41,8 @@ TEST_CASE("schema: says what is allowed") {
   CHECK(schema_of("")["additionalProperties"] == false);
   CHECK(schema_of("")["required"] == json::array({"listeners", "backends"}));
   CHECK(schema_of("/backends/*")["required"] == json::array({"servers"}));
+  CHECK(schema_of("/backends/*/servers/*")["required"] == json::array({"address"}));
+  CHECK(schema_of("/backends/*/servers/*")["type"] == json::array({"string", "object"}));
   CHECK(schema_of("/log/level")["enum"] == json::array({"debug", "info", "warn", "error"}));
   CHECK(schema_of("/limits/line_bytes")["minimum"] == 512);
   CHECK(schema_of("/limits/line_bytes")["maximum"] == 65536);
@@ -58,6 +60,11 @@ TEST_CASE("keys: writing a default changes nothing") {
       pointer.replace(star, 11, "listeners/0");
     if (const auto star = pointer.find("backends/*"); star != std::string::npos)
       pointer.replace(star, 10, "backends/default");
+    if (const auto star = pointer.find("servers/*"); star != std::string::npos) {
+      pointer.replace(star, 9, "servers/0");
+      json& server = file["backends"]["default"]["servers"][0];
+      server = {{"address", server}};
+    }
     file[json::json_pointer(pointer)] = json::parse(key.fallback);
     const auto read = read_json(file.dump());
     REQUIRE(told(read) == "ok");
