@@ -1,0 +1,321 @@
+#include "gateway/server_group.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "gateway/balance.h"
+
+namespace pasvgate::gateway {
+
+std::string_view state_name(ServerState state) {
+  switch (state) {
+    case ServerState::Up:
+      return "up";
+    case ServerState::Down:
+      return "down";
+    case ServerState::Drain:
+      return "drain";
+    case ServerState::Maintenance:
+      return "maintenance";
+    case ServerState::Gone:
+      return "gone";
+  }
+  std::unreachable();
+}
+
+std::string_view no_server_name(NoServer why) {
+  switch (why) {
+    case NoServer::Unresolved:
+      return "no name was resolved yet";
+    case NoServer::Failed:
+      return "no server could be connected to";
+    case NoServer::Down:
+      return "every server is down";
+    case NoServer::Full:
+      return "every server has its max_sessions";
+    case NoServer::Withdrawn:
+      return "no server takes new sessions";
+  }
+  std::unreachable();
+}
+
+ServerState ServerGroup::state_of(const Server& server) {
+  if (server.order == ServerOrder::Maintenance) return ServerState::Maintenance;
+  if (server.order == ServerOrder::Drain || !server.named) return ServerState::Drain;
+  return server.down ? ServerState::Down : ServerState::Up;
+}
+
+ServerGroup::Server* ServerGroup::find(std::uint64_t id) {
+  const auto found = std::ranges::find(servers_, id, [](const Server& server) { return server.status.id; });
+  return found == servers_.end() ? nullptr : &*found;
+}
+
+void ServerGroup::configure(const config::Backend& settings, Changes& changes) {
+  settings_ = settings;
+  std::map<std::string, Name> kept;
+  for (const config::Server& entry : settings_.servers) {
+    if (!entry.at.address) kept[entry.at.host] = names_[entry.at.host];
+  }
+  names_ = std::move(kept);
+  rebuild("configuration", changes);
+}
+
+void ServerGroup::resolved(const std::string& name, std::span<const ftp::Address> addresses, Changes& changes) {
+  const auto found = names_.find(name);
+  if (found == names_.end()) return;  // It has left the configuration while it was asked for.
+  found->second.asked = true;
+  if (addresses.empty()) return;
+  // Resolvers turn the order of their answers, which is no reason to turn ours: `first` would follow it.
+  auto& records = found->second.records;
+  std::erase_if(records, [&](const auto& old) { return std::ranges::find(addresses, old) == addresses.end(); });
+  for (const ftp::Address& address : addresses) {
+    if (records.size() == kMostRecords) break;
+    if (std::ranges::find(records, address) == records.end()) records.push_back(address);
+  }
+  rebuild("DNS", changes);
+}
+
+std::vector<std::string> ServerGroup::names() const {
+  std::vector<std::string> all;
+  for (const auto& [name, known] : names_) all.push_back(name);
+  return all;
+}
+
+std::vector<std::string> ServerGroup::unasked() const {
+  std::vector<std::string> all;
+  for (const auto& [name, known] : names_) {
+    if (!known.asked) all.push_back(name);
+  }
+  return all;
+}
+
+void ServerGroup::rebuild(std::string_view why, Changes& changes) {
+  std::vector<Server> next;
+  const auto add = [&](const config::Server& entry, const ftp::Address& address) {
+    const ftp::Endpoint at{address, entry.at.port};
+    // Named twice, it is the first one.
+    if (std::ranges::find(next, at, &Server::at) == next.end()) next.push_back(named(entry, at, changes, why));
+  };
+  for (const config::Server& entry : settings_.servers) {
+    if (entry.at.address) {
+      add(entry, *entry.at.address);
+    } else {
+      for (const auto& address : names_[entry.at.host].records) add(entry, address);
+    }
+  }
+  for (Server& old : servers_) {
+    if (std::ranges::find(next, old.at, &Server::at) != next.end()) continue;
+    const ServerState from = state_of(old);
+    old.named = false;
+    const ServerState to = old.status.sessions == 0 ? ServerState::Gone : state_of(old);
+    if (from != to) changes.push_back({old.status.server, from, to, "left the " + std::string(why)});
+    if (to != ServerState::Gone) next.push_back(std::move(old));
+  }
+  servers_ = std::move(next);
+}
+
+/// The server at `at`, with its state when it is known, else a new one.
+ServerGroup::Server ServerGroup::named(const config::Server& entry, const ftp::Endpoint& at, Changes& changes,
+                                       std::string_view why) {
+  const auto known = std::ranges::find(servers_, at, &Server::at);
+  Server server;
+  ServerState from = ServerState::Gone;
+  if (known != servers_.end()) {
+    server = *known;
+    from = state_of(server);
+  } else {
+    server.at = at;
+    server.status.id = next_id_++;
+    server.status.server = at.text();
+    server.label_hash = hash_of(server.status.server);
+  }
+  server.named = true;
+  server.status.host = entry.at.host;
+  server.status.weight = entry.weight;
+  server.status.max_sessions = entry.max_sessions;
+  server.status.backup = entry.backup;
+  if (from != state_of(server)) {
+    changes.push_back({server.status.server, from, state_of(server), "in the " + std::string(why)});
+  }
+  return server;
+}
+
+// Who gets the next session.
+
+/// What stands against a session on it.
+std::optional<NoServer> ServerGroup::obstacle(const Server& server, std::span<const std::uint64_t> tried,
+                                              Instant now) const {
+  if (state_of(server) == ServerState::Drain || state_of(server) == ServerState::Maintenance)
+    return NoServer::Withdrawn;
+  if (std::ranges::find(tried, server.status.id) != tried.end()) return NoServer::Failed;
+  if (server.down && (is_checked() || now < server.retry_at)) return NoServer::Down;
+  const std::size_t most = server.status.max_sessions;
+  if (most != 0 && server.status.sessions >= most) return NoServer::Full;
+  return std::nullopt;
+}
+
+std::expected<ServerGroup::Pick, NoServer> ServerGroup::pick(const Client& client, std::span<const std::uint64_t> tried,
+                                                             Instant now) {
+  if (std::ranges::any_of(names_, [](const auto& name) { return !name.second.asked; })) {
+    return std::unexpected(NoServer::Unresolved);
+  }
+  // Full says most about what is to be done, then that they were tried, then that they are down.
+  const auto rank = [](NoServer why) {
+    return why == NoServer::Full ? 3 : why == NoServer::Failed ? 2 : why == NoServer::Down ? 1 : 0;
+  };
+  NoServer why = NoServer::Withdrawn;
+  for (const bool backup : {false, true}) {
+    std::vector<Server*> candidates;
+    for (Server& server : servers_) {
+      if (server.status.backup != backup) continue;
+      const auto against = obstacle(server, tried, now);
+      if (!against) {
+        candidates.push_back(&server);
+      } else if (rank(*against) > rank(why)) {
+        why = *against;
+      }
+    }
+    if (candidates.empty()) continue;
+    Server& chosen = choose(candidates, client);
+    chosen.last_pick = ++picks_;
+    ++chosen.status.sessions;
+    // One session tries it, the others go elsewhere until that one knows.
+    if (chosen.down) chosen.retry_at = now + settings_.health.interval;
+    return Pick{chosen.status.id, chosen.at, chosen.status.host};
+  }
+  return std::unexpected(why);
+}
+
+ServerGroup::Server& ServerGroup::choose(std::span<Server* const> candidates, const Client& client) const {
+  switch (settings_.strategy) {
+    case config::Strategy::First:
+      return *candidates.front();
+    case config::Strategy::RoundRobin: {
+      // Smooth: with weights 3 and 1 it is a a b a, not a a a b. All gain their weight, who is chosen pays for all.
+      std::int64_t sum = 0;
+      for (Server* one : candidates) {
+        one->turn += one->status.weight;
+        sum += one->status.weight;
+      }
+      Server& chosen = **std::ranges::max_element(candidates, {}, [](const Server* one) { return one->turn; });
+      chosen.turn -= sum;
+      return chosen;
+    }
+    case config::Strategy::LeastSessions:
+      return **std::ranges::min_element(candidates, [](const Server* one, const Server* other) {
+        const auto left = one->status.sessions * other->status.weight;
+        const auto right = other->status.sessions * one->status.weight;
+        return left != right ? left < right : one->last_pick < other->last_pick;
+      });
+    case config::Strategy::ClientHash:
+    case config::Strategy::UserHash: {
+      const bool by_user = settings_.strategy == config::Strategy::UserHash && !client.user.empty();
+      const std::uint64_t key = hash_of(by_user ? client.user : client.address.text());
+      return **std::ranges::max_element(candidates, {}, [key](const Server* one) {
+        return rendezvous_score(key, one->label_hash, one->status.weight);
+      });
+    }
+  }
+  std::unreachable();
+}
+
+// What becomes of servers.
+
+void ServerGroup::set_down(Server& server, bool down, std::string why, Changes& changes) {
+  server.failed_connections = server.failed_checks = server.good_checks = 0;
+  if (server.down == down) return;
+  const ServerState from = state_of(server);
+  server.down = down;
+  if (from != state_of(server)) changes.push_back({server.status.server, from, state_of(server), std::move(why)});
+}
+
+void ServerGroup::connected(std::uint64_t id, Changes& changes) {
+  Server* const server = find(id);
+  if (server == nullptr) return;
+  server->failed_connections = 0;
+  if (!is_checked()) set_down(*server, false, "a session connected", changes);
+}
+
+void ServerGroup::connect_failed(std::uint64_t id, std::string_view why, Instant now, Changes& changes) {
+  Server* const server = find(id);
+  if (server == nullptr) return;
+  ++server->failed_connections;
+  if (server->down || server->failed_connections >= settings_.health.fall) {
+    server->retry_at = now + settings_.health.interval;
+    if (!server->down) set_down(*server, true, std::string(why), changes);
+  }
+  released(id, changes);
+}
+
+void ServerGroup::released(std::uint64_t id, Changes& changes) {
+  Server* const server = find(id);
+  if (server == nullptr || --server->status.sessions != 0 || server->named) return;
+  changes.push_back({server->status.server, state_of(*server), ServerState::Gone, "its last session ended"});
+  std::erase_if(servers_, [id](const Server& one) { return one.status.id == id; });
+}
+
+std::vector<ServerGroup::Check> ServerGroup::due_checks(Instant now, std::size_t most) {
+  std::vector<Check> due;
+  if (!is_checked()) return due;
+  // Of a backend with TLS from the first byte the greeting isn't to be had in clear.
+  const bool greeting =
+      settings_.health.check == config::HealthCheck::Greeting && settings_.tls != config::BackendTls::Implicit;
+  for (Server& server : servers_) {
+    if (due.size() == most) break;
+    if (server.checking || !server.named || server.order == ServerOrder::Maintenance || server.check_at > now) continue;
+    server.checking = true;
+    server.check_at = now + settings_.health.interval;
+    due.push_back({server.status.id, server.at, greeting, settings_.health.timeout});
+  }
+  return due;
+}
+
+std::optional<Instant> ServerGroup::next_check() const {
+  std::optional<Instant> next;
+  if (!is_checked()) return next;
+  for (const Server& server : servers_) {
+    if (server.checking || !server.named || server.order == ServerOrder::Maintenance) continue;
+    if (!next || server.check_at < *next) next = server.check_at;
+  }
+  return next;
+}
+
+void ServerGroup::checked(std::uint64_t id, bool good, std::string_view why, Changes& changes) {
+  Server* const server = find(id);
+  if (server == nullptr) return;
+  server->checking = false;
+  if (!is_checked()) return;
+  server->good_checks = good ? server->good_checks + 1 : 0;
+  server->failed_checks = good ? 0 : server->failed_checks + 1;
+  if (server->down && server->good_checks >= settings_.health.rise) {
+    set_down(*server, false, "checks are good", changes);
+  } else if (!server->down && server->failed_checks >= settings_.health.fall) {
+    set_down(*server, true, std::string(why), changes);
+  }
+}
+
+bool ServerGroup::order(std::string_view server, ServerOrder order, Changes& changes) {
+  const auto found =
+      std::ranges::find_if(servers_, [&](const Server& one) { return one.named && one.status.server == server; });
+  if (found == servers_.end()) return false;
+  const ServerState from = state_of(*found);
+  found->order = order;
+  if (from != state_of(*found)) changes.push_back({found->status.server, from, state_of(*found), "ordered"});
+  return true;
+}
+
+std::vector<ServerStatus> ServerGroup::servers() const {
+  std::vector<ServerStatus> all;
+  for (const Server& server : servers_) {
+    all.push_back(server.status);
+    all.back().state = state_of(server);
+  }
+  return all;
+}
+
+std::optional<std::size_t> ServerGroup::sessions(std::uint64_t id) const {
+  const auto found = std::ranges::find(servers_, id, [](const Server& server) { return server.status.id; });
+  return found == servers_.end() ? std::nullopt : std::optional(found->status.sessions);
+}
+
+}  // namespace pasvgate::gateway
