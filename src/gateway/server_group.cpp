@@ -34,7 +34,7 @@ std::string_view no_server_name(NoServer why) {
     case NoServer::Full:
       return "every server has its max_sessions";
     case NoServer::Withdrawn:
-      return "no server takes new sessions";
+      return "no server is there to take new sessions";
   }
   std::unreachable();
 }
@@ -280,11 +280,12 @@ std::optional<Instant> ServerGroup::next_check() const {
   return next;
 }
 
-void ServerGroup::checked(std::uint64_t id, bool good, std::string_view why, Changes& changes) {
+void ServerGroup::checked(std::uint64_t id, CheckResult result, std::string_view why, Changes& changes) {
   Server* const server = find(id);
   if (server == nullptr) return;
   server->checking = false;
-  if (!is_checked()) return;
+  if (!is_checked() || result == CheckResult::None) return;
+  const bool good = result == CheckResult::Good;
   server->good_checks = good ? server->good_checks + 1 : 0;
   server->failed_checks = good ? 0 : server->failed_checks + 1;
   if (server->down && server->good_checks >= settings_.health.rise) {

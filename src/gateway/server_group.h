@@ -107,7 +107,8 @@ class ServerGroup {
   std::vector<Check> due_checks(Instant now, std::size_t most);
   /// When the next one is due; nothing while none is waited for.
   [[nodiscard]] std::optional<Instant> next_check() const;
-  void checked(std::uint64_t id, bool good, std::string_view why, Changes& changes);
+  enum class CheckResult : std::uint8_t { Good, Bad, None /* it couldn't be made, for a reason of our own */ };
+  void checked(std::uint64_t id, CheckResult result, std::string_view why, Changes& changes);
 
   /// False when there is no such server.
   bool order(std::string_view server, ServerOrder order, Changes& changes);

@@ -54,6 +54,10 @@ Result<Fd> open_tcp(const ftp::Endpoint& endpoint, const std::string& what) {
 
 }  // namespace
 
+bool Error::is_ours() const {
+  return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM || code == EADDRNOTAVAIL;
+}
+
 std::string Error::text() const { return what + ": " + std::generic_category().message(code); }
 
 void Fd::close() noexcept {

@@ -17,6 +17,8 @@ struct Error {
   int code = 0;      ///< errno
   std::string what;  ///< "connect to 192.168.1.10:21"
   [[nodiscard]] std::string text() const;
+  /// Descriptors, memory or ports of this machine ran out: it says nothing of the peer.
+  [[nodiscard]] bool is_ours() const;
 };
 template <typename T>
 using Result = std::expected<T, Error>;

@@ -67,24 +67,38 @@ class CounterSet {
   std::array<Counter*, N> counters_;
 };
 
-/// One gauge for each backend; the config's names bound their number.
-class BackendGauges {
+/// One metric for each server of a backend: the configuration bounds their number, and ServerGroup::kMostRecords that
+/// of a name's records.
+template <typename Metric>
+class ByServer {
  public:
-  explicit BackendGauges(prometheus::Family<Gauge>& family) : family_(family) {}
+  explicit ByServer(prometheus::Family<Metric>& family, Labels others = {})
+      : family_(family), others_(std::move(others)) {}
 
-  Gauge& of(std::string_view backend) {
+  Metric& of(std::string_view backend, std::string_view server) {
     const std::lock_guard lock(mutex_);
-    auto found = gauges_.find(backend);
-    if (found == gauges_.end()) {
-      found = gauges_.emplace(backend, &family_.Add({{"backend", std::string(backend)}})).first;
+    auto& metric = metrics_[{std::string(backend), std::string(server)}];
+    if (metric == nullptr) {
+      Labels labels = others_;
+      labels.emplace("backend", backend);
+      labels.emplace("server", server);
+      metric = &family_.Add(labels);
     }
-    return *found->second;
+    return *metric;
+  }
+  void remove(std::string_view backend, std::string_view server) {
+    const std::lock_guard lock(mutex_);
+    const auto found = metrics_.find({std::string(backend), std::string(server)});
+    if (found == metrics_.end()) return;
+    family_.Remove(found->second);
+    metrics_.erase(found);
   }
 
  private:
-  prometheus::Family<Gauge>& family_;
+  prometheus::Family<Metric>& family_;
+  const Labels others_;
   std::mutex mutex_;
-  std::map<std::string, Gauge*, std::less<>> gauges_;
+  std::map<std::pair<std::string, std::string>, Metric*> metrics_;
 };
 
 prometheus::Family<Counter>& counters(Registry& registry, const std::string& name, const std::string& help) {
@@ -184,10 +198,16 @@ struct Metrics::State {
              "When the certificate in this file expires, in seconds since 1970.");
   std::map<std::string, Gauge*> certificates;  ///< By file: those of `certificate_expiry`.
 
-  BackendGauges backend_up{
-      gauges(registry, "backend_up", "Whether the last connection to the backend was made (1) or failed (0).")};
-  BackendGauges backend_sessions{
-      gauges(registry, "backend_sessions_active", "Sessions that are connected to the backend now.")};
+  ByServer<Gauge> backend_up{
+      gauges(registry, "backend_up",
+             "Whether the server takes new sessions (1), or is down, in drain or in maintenance (0).")};
+  ByServer<Gauge> backend_sessions{gauges(registry, "backend_sessions_active",
+                                          "Sessions that are connected to the server now, or are being connected.")};
+  prometheus::Family<Counter>& check_family =
+      counters(registry, "backend_checks_total", "Health checks of servers that ended, by the result.");
+  std::array<ByServer<Counter>, 3> backend_checks{ByServer<Counter>{check_family, {{"result", "ok"}}},
+                                                  ByServer<Counter>{check_family, {{"result", "failed"}}},
+                                                  ByServer<Counter>{check_family, {{"result", "timeout"}}}};
   Histogram& backend_connect = histogram(registry, "backend_connect_duration_seconds",
                                          "How long control connections to a backend took to be made, in seconds.",
                                          {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5});
@@ -300,10 +320,22 @@ void Metrics::ports_leased(std::int64_t change) { state_->ports_leased.Increment
 
 void Metrics::ports_size(std::size_t size) { state_->ports_size.Set(static_cast<double>(size)); }
 
-void Metrics::backend_up(std::string_view backend, bool up) { state_->backend_up.of(backend).Set(up ? 1 : 0); }
+void Metrics::backend_up(std::string_view backend, std::string_view server, bool up) {
+  state_->backend_up.of(backend, server).Set(up ? 1 : 0);
+}
 
-void Metrics::backend_sessions(std::string_view backend, int change) {
-  state_->backend_sessions.of(backend).Increment(change);
+void Metrics::backend_sessions(std::string_view backend, std::string_view server, std::size_t count) {
+  state_->backend_sessions.of(backend, server).Set(static_cast<double>(count));
+}
+
+void Metrics::backend_check(std::string_view backend, std::string_view server, CheckResult result) {
+  state_->backend_checks[std::to_underlying(result)].of(backend, server).Increment();
+}
+
+void Metrics::server_gone(std::string_view backend, std::string_view server) {
+  state_->backend_up.remove(backend, server);
+  state_->backend_sessions.remove(backend, server);
+  for (auto& checks : state_->backend_checks) checks.remove(backend, server);
 }
 
 void Metrics::backend_connected(std::chrono::nanoseconds duration) {

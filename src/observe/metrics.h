@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -13,8 +14,8 @@
 namespace pasvgate::observe {
 
 /// Every metric of the gateway, declared here only (design §11). Handles are looked up at start and held: no call
-/// builds a label or allocates. All calls are thread-safe. Labels are of bounded size: never an address, a user or a
-/// path.
+/// on a byte's way builds a label or allocates. All calls are thread-safe. Labels are of bounded size: never an
+/// address, a user or a path.
 class Metrics {
  public:
   Metrics();
@@ -38,8 +39,12 @@ class Metrics {
   void ports_leased(std::int64_t change);
   void ports_size(std::size_t size);
 
-  void backend_up(std::string_view backend, bool up);
-  void backend_sessions(std::string_view backend, int change);
+  // `server` is its address and port; its series are there from the first of these calls until server_gone.
+  void backend_up(std::string_view backend, std::string_view server, bool up);
+  void backend_sessions(std::string_view backend, std::string_view server, std::size_t count);
+  enum class CheckResult : std::uint8_t { Ok, Failed, Timeout };
+  void backend_check(std::string_view backend, std::string_view server, CheckResult result);
+  void server_gone(std::string_view backend, std::string_view server);
   void backend_connected(std::chrono::nanoseconds duration);
 
   /// `version` is OpenSSL's name of it ("TLSv1.3"), empty for a handshake that failed.

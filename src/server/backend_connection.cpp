@@ -1,49 +1,64 @@
 #include "server/backend_connection.h"
 
-#include <cerrno>
 #include <utility>
 
 namespace pasvgate::server {
 
-BackendConnection::BackendConnection(net::Loop& loop, const config::Backend& backend, std::chrono::milliseconds timeout,
+BackendConnection::BackendConnection(net::Loop& loop, Groups& groups, std::string backend,
+                                     gateway::ServerGroup::Client client, std::chrono::milliseconds timeout,
                                      OnDone on_done)
-    : loop_(loop), backend_(backend), timeout_(timeout), on_done_(std::move(on_done)) {
-  next();
+    : loop_(loop),
+      groups_(groups),
+      backend_(std::move(backend)),
+      client_(std::move(client)),
+      timeout_(timeout),
+      on_done_(std::move(on_done)),
+      first_(loop, [this] { next(); }) {
+  first_.start(std::chrono::milliseconds(0));
 }
 
 void BackendConnection::next() {
-  if (!candidates_.empty()) return try_address();
-  if (next_server_ == backend_.servers.size()) {
-    OnDone on_done = std::move(on_done_);
-    return on_done(std::unexpected(std::move(last_error_)));
-  }
-  const config::HostPort& server = backend_.servers[next_server_++].at;
-  if (server.address) {
-    candidates_.push_back({*server.address, server.port});
-    return try_address();
-  }
-  lookup_ =
-      std::make_unique<net::Lookup>(loop_, server.host, timeout_, [this, port = server.port](net::Resolved found) {
-        if (!found) last_error_ = {EHOSTUNREACH, found.error()};
-        if (found) {
-          for (auto address = found->rbegin(); address != found->rend(); ++address)
-            candidates_.push_back({*address, port});
-        }
-        next();
-      });
+  auto place = groups_.pick(backend_, client_, tried_);
+  if (place) return connect(std::move(*place));
+  if (place.error() == gateway::NoServer::Unresolved) return resolve();
+  std::string why(gateway::no_server_name(place.error()));
+  fail(last_error_.empty() ? std::move(why) : why + "; " + last_error_);
 }
 
-void BackendConnection::try_address() {
-  const ftp::Endpoint to = candidates_.back();
-  candidates_.pop_back();
-  connector_ = std::make_unique<net::Connector>(loop_, to, timeout_, [this](net::Result<net::Fd> socket) {
-    if (!socket) {
-      last_error_ = socket.error();
-      return next();
-    }
-    OnDone on_done = std::move(on_done_);
-    on_done(Connected{std::move(*socket), backend_.servers[next_server_ - 1].at.host});
-  });
+/// The names that were never asked for, all at once: whatever comes of it, nobody waits for them again.
+void BackendConnection::resolve() {
+  const auto names = groups_.unasked(backend_);
+  if (names.empty()) return next();  // answered meanwhile
+  answers_due_ = names.size();
+  lookups_.clear();
+  for (const auto& name : names) {
+    lookups_.push_back(std::make_unique<net::Lookup>(loop_, name, timeout_, [this, name](const net::Resolved& found) {
+      if (!found) last_error_ = found.error();
+      groups_.resolved(backend_, name, found ? *found : std::vector<ftp::Address>{});
+      if (--answers_due_ == 0) next();
+    }));
+  }
+}
+
+void BackendConnection::connect(ServerPlace place) {
+  const ftp::Endpoint to = place.at();
+  tried_.push_back(place.id());
+  connector_ = std::make_unique<net::Connector>(loop_, to, timeout_,
+                                                [this, place = std::move(place)](net::Result<net::Fd> socket) mutable {
+                                                  if (!socket) {
+                                                    last_error_ = socket.error().text();
+                                                    if (!socket.error().is_ours()) place.connect_failed(last_error_);
+                                                    return next();
+                                                  }
+                                                  place.connected();
+                                                  OnDone on_done = std::move(on_done_);
+                                                  on_done(Connected{std::move(*socket), std::move(place)});
+                                                });
+}
+
+void BackendConnection::fail(std::string why) {
+  OnDone on_done = std::move(on_done_);
+  on_done(std::unexpected(std::move(why)));
 }
 
 }  // namespace pasvgate::server

@@ -1,42 +1,51 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
+#include <cstdint>
+#include <expected>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "config/config.h"
 #include "net/connector.h"
+#include "net/loop.h"
 #include "net/resolver.h"
+#include "server/groups.h"
 
 namespace pasvgate::server {
 
-/// Connects to the first server of a backend that answers: servers in their order, a name's addresses in the
-/// resolver's.
+/// Connects a session to a server of its backend: to the one that the group picks, and when that fails to the next,
+/// until there is none. The group learns what came of each.
 class BackendConnection {
  public:
   struct Connected {
     net::Fd socket;
-    std::string host;  ///< As the configuration names the server.
+    ServerPlace server;
   };
-  using OnDone = std::move_only_function<void(net::Result<Connected>)>;
-  /// `on_done` never runs before the constructor has returned. `backend` has a server and outlives the connection.
-  BackendConnection(net::Loop& loop, const config::Backend& backend, std::chrono::milliseconds timeout, OnDone on_done);
+  /// The error is for the log, never for a client.
+  using OnDone = std::move_only_function<void(std::expected<Connected, std::string>)>;
+  /// `on_done` never runs before the constructor has returned. `timeout` is for each server, and for the resolver.
+  BackendConnection(net::Loop& loop, Groups& groups, std::string backend, gateway::ServerGroup::Client client,
+                    std::chrono::milliseconds timeout, OnDone on_done);
 
  private:
   void next();
-  void try_address();
+  void resolve();
+  void connect(ServerPlace place);
+  void fail(std::string why);
 
   net::Loop& loop_;
-  const config::Backend& backend_;
-  std::chrono::milliseconds timeout_;
+  Groups& groups_;
+  const std::string backend_;
+  const gateway::ServerGroup::Client client_;
+  const std::chrono::milliseconds timeout_;
   OnDone on_done_;
-  std::size_t next_server_ = 0;            ///< Behind the one that is tried.
-  std::vector<ftp::Endpoint> candidates_;  ///< Last first.
-  net::Error last_error_;
-  std::unique_ptr<net::Lookup> lookup_;
+  net::Timer first_;                  ///< Begins it, so that an answer that is there at once still comes later.
+  std::vector<std::uint64_t> tried_;  ///< Servers, by id.
+  std::string last_error_;
+  std::vector<std::unique_ptr<net::Lookup>> lookups_;
+  std::size_t answers_due_ = 0;  ///< Of `lookups_`.
   std::unique_ptr<net::Connector> connector_;
 };
 

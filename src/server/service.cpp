@@ -70,6 +70,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
 
   shared_ = std::make_unique<Shared>(*config_, std::move(*ports), workers, seed());
   use_tls(std::move(*tls));
+  shared_->groups.configure(*config_);
   shared_->metrics.ports_size(config_->passive_ports.listen.size());
   if (const auto& address = config_->admin.address) {
     auto admin = observe::Admin::start(*address, shared_->metrics, ready_);
@@ -88,6 +89,8 @@ std::expected<void, std::vector<std::string>> Service::start() {
   send_config(std::move(*opened));
   for (auto& worker : shared_->workers) worker->start();
   resolve_timer_.start(config_->advertise.resolve_interval);
+  backend_names_ = std::make_unique<BackendNames>(loop_, shared_->groups, *config_);
+  health_checker_ = std::make_unique<HealthChecker>(loop_, shared_->groups);
   tls_timer_.start(config_->tls.reload_interval);
   shared_->metrics.config_reload(true, std::chrono::system_clock::now());
   ready_ = true;
@@ -199,6 +202,10 @@ void Service::reload() {
   config_ = std::make_shared<const config::Config>(std::move(*next));
   observe::open_log(config_->log);
   shared_->without_epsv.with([](auto& backends) { backends.clear(); });
+  // Servers before the listeners that lead to them.
+  shared_->groups.configure(*config_);
+  backend_names_ = std::make_unique<BackendNames>(loop_, shared_->groups, *config_);
+  health_checker_->wake();
   send_config(std::move(*opened));
   resolve_advertised();
   shared_->metrics.config_reload(true, std::chrono::system_clock::now());
@@ -228,6 +235,8 @@ void Service::drain() {
   ready_ = false;
   notify_.stopping();
   observe::log(LogLevel::Info, "draining", {{"timeout", config::write_duration(config_->drain_timeout)}});
+  backend_names_.reset();
+  health_checker_.reset();
   drain_timer_.start(config_->drain_timeout);
   for (auto& worker : shared_->workers) worker->post(DrainSessions{});
 }
@@ -246,6 +255,8 @@ void Service::stop() {
   resolve_timer_.close();
   tls_timer_.close();
   lookups_.clear();
+  backend_names_.reset();
+  health_checker_.reset();
   notify_.close();
 }
 

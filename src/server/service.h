@@ -14,6 +14,8 @@
 #include "net/loop.h"
 #include "net/resolver.h"
 #include "observe/admin.h"
+#include "server/backend_names.h"
+#include "server/health_checker.h"
 #include "server/notify.h"
 #include "server/shared.h"
 #include "server/worker.h"
@@ -21,7 +23,7 @@
 namespace pasvgate::server {
 
 /// The whole process: opens the sockets, starts the workers, reloads, drains, ends (design §9). Its own thread has a
-/// loop for signals and for the names in `advertise`.
+/// loop for signals, for names and for health checks.
 class Service {
  public:
   /// Reads the configuration anew for SIGHUP; the errors are whole lines.
@@ -69,6 +71,9 @@ class Service {
   std::vector<std::unique_ptr<net::Lookup>> lookups_;
   Notify notify_;
   std::unique_ptr<Shared> shared_;
+  // Until the drain: no session begins behind it.
+  std::unique_ptr<BackendNames> backend_names_;
+  std::unique_ptr<HealthChecker> health_checker_;
   std::atomic<bool> ready_ = false;
   std::unique_ptr<observe::Admin> admin_;  ///< Reads `shared_` and `ready_`: goes first.
   bool draining_ = false;

@@ -8,8 +8,11 @@ namespace pasvgate::server {
 
 void SessionDriver::execute(const gateway::ConnectBackend&) {
   connecting_ = std::make_unique<BackendConnection>(
-      worker_.loop(), backend_settings_, config_->timeouts.backend_connect,
-      [this](net::Result<BackendConnection::Connected> connected) { backend_connected(std::move(connected)); });
+      worker_.loop(), worker_.shared().groups, listener_.backend,
+      gateway::ServerGroup::Client{.address = client_address_.address, .user = {}}, config_->timeouts.backend_connect,
+      [this](std::expected<BackendConnection::Connected, std::string> connected) {
+        backend_connected(std::move(connected));
+      });
 }
 
 void SessionDriver::execute(const gateway::ToClient& action) { client_.stream->queue(action.text); }

@@ -242,26 +242,23 @@ bool SessionDriver::begin_ordered_tls() {
   return began;
 }
 
-void SessionDriver::backend_connected(net::Result<BackendConnection::Connected> connected) {
+void SessionDriver::backend_connected(std::expected<BackendConnection::Connected, std::string> connected) {
   const Turn turn(*this);
   connecting_.reset();
   if (!connected) {
-    worker_.shared().metrics.backend_up(listener_.backend, false);
     observe::log(config::LogLevel::Warn, "backend unreachable",
-                 {{"session", log_.id()}, {"backend", listener_.backend}, {"error", connected.error().text()}});
+                 {{"session", log_.id()}, {"backend", listener_.backend}, {"error", connected.error()}});
     return handle(gateway::BackendUnreachable{});
   }
   net::Fd& socket = connected->socket;
   const auto peer = net::peer_endpoint(socket);
   const auto local = net::local_endpoint(socket);
   if (!peer || !local) return handle(gateway::BackendUnreachable{});  // reset in the moment it stood
-  worker_.shared().metrics.backend_up(listener_.backend, true);
-  worker_.shared().metrics.backend_sessions(listener_.backend, 1);
   worker_.shared().metrics.backend_connected(std::chrono::nanoseconds(uv_hrtime() - started_));
-  backend_counted_ = true;
   backend_address_ = peer->address;
   inside_address_ = local->address;
-  backend_host_ = backend_settings_.tls_name.value_or(connected->host);
+  backend_host_ = backend_settings_.tls_name.value_or(connected->server.host());
+  server_ = std::move(connected->server);
   net::tune_control(socket);
   backend_.stream = std::make_unique<net::Stream>(worker_.loop(), std::move(socket), worker_.read_buffer(), *this);
   handle(gateway::BackendConnected{backend_address_.family()});
@@ -279,9 +276,7 @@ void SessionDriver::close_session() {
       if (backend_.stream->is_open()) backend_.stream->shutdown();
       backend_.stream->close();
     }
-    if (std::exchange(backend_counted_, false)) {
-      worker_.shared().metrics.backend_sessions(listener_.backend, -1);
-    }
+    server_.reset();
     // Bounds both the last words and the wait for the client's end.
     closing_timer_ = net::Timer(worker_.loop(), [this] { close_client(); });
     closing_timer_.start(1s);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <expected>
 #include <memory>
 #include <optional>
 #include <string>
@@ -126,7 +127,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   static constexpr std::string_view kLateHandshake = "the TLS handshake took too long";
   std::unique_ptr<net::Tls> make_tls(gateway::Leg leg, const net::Fd& socket, net::Tls::Channel channel);
   std::unique_ptr<net::Relay> make_relay(const gateway::RelayData& action);
-  void backend_connected(net::Result<BackendConnection::Connected> connected);
+  void backend_connected(std::expected<BackendConnection::Connected, std::string> connected);
   [[nodiscard]] bool is_backend(const ftp::Endpoint& peer);
   void connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from);
   void leg_connected(gateway::Leg leg, net::Fd socket);
@@ -158,6 +159,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   std::string backend_host_;      ///< As the configuration names it.
   ftp::Address inside_address_;   ///< Ours, as the backend knows it.
   std::unique_ptr<BackendConnection> connecting_;
+  std::optional<ServerPlace> server_;  ///< That the backend's control connection goes to.
   net::Timer timer_;
   net::Timer lease_timer_;  ///< Made when first needed.
   net::Timer closing_timer_;
@@ -172,7 +174,6 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   int depth_ = 0;  ///< Of Turn.
   bool handling_ = false;
   bool unread_waits_ = false;
-  bool backend_counted_ = false;
   std::optional<gateway::EndReason> ended_;
   bool closing_ = false;
 };

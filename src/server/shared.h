@@ -14,6 +14,7 @@
 #include "net/guarded.h"
 #include "net/socket.h"
 #include "observe/metrics.h"
+#include "server/groups.h"
 #include "server/port_sockets.h"
 #include "server/tls_contexts.h"
 
@@ -29,6 +30,7 @@ struct Shared {
   Shared& operator=(const Shared&) = delete;
 
   observe::Metrics metrics;
+  Groups groups{metrics};
   net::Guarded<gateway::PortPool> pool;
   const PortSockets port_sockets;
   /// The last good answers for the names in `advertise`.

@@ -14,6 +14,7 @@ using gateway::NoServer;
 using gateway::ServerGroup;
 using gateway::ServerOrder;
 using gateway::ServerState;
+using enum ServerGroup::CheckResult;
 
 namespace {
 
@@ -87,7 +88,7 @@ struct Group {
   /// Runs all due checks with this result.
   std::size_t check(bool good) {
     const auto due = group.due_checks(now, 100);
-    for (const auto& one : due) group.checked(one.id, good, "no greeting", changes);
+    for (const auto& one : due) group.checked(one.id, good ? Good : Bad, "no greeting", changes);
     return due.size();
   }
   std::string states() {
@@ -271,16 +272,19 @@ TEST_CASE("checks: fall and rise, whatever the sessions' connections say") {
   CHECK(due[0].timeout == 3s);
   CHECK(g.group.due_checks(g.now, 100).empty());  // they run
   CHECK_FALSE(g.group.next_check());
-  for (const auto& one : due) g.group.checked(one.id, false, "no greeting", g.changes);
+  for (const auto& one : due) g.group.checked(one.id, Bad, "no greeting", g.changes);
   CHECK(g.group.next_check() == g.now + 10s);
   CHECK(g.group.due_checks(g.now + 9s, 100).empty());
   g.now += 10s;
   CHECK(g.group.due_checks(g.now, 1).size() == 1);  // bounded
   CHECK(g.check(false) == 1);
-  g.group.checked(due[0].id, false, "no greeting", g.changes);
+  g.group.checked(due[0].id, Bad, "no greeting", g.changes);
   const auto session = g.pick();
   g.group.connected(session->id, g.changes);  // a connection is no greeting
   CHECK(g.told().empty());
+  g.now += 10s;
+  for (const auto& one : g.group.due_checks(g.now, 100)) g.group.checked(one.id, None, "", g.changes);
+  CHECK(g.told().empty());  // says nothing, and breaks no row
   g.now += 10s;
   CHECK(g.check(false) == 2);
   CHECK(g.told() == "10.0.0.1:21 up>down (no greeting)\n10.0.0.2:21 up>down (no greeting)\n");
@@ -336,7 +340,7 @@ TEST_CASE("drain and maintenance by order") {
   CHECK(g.group.order("10.0.0.2:21", ServerOrder::Maintenance, g.changes));
   CHECK(g.states() == "drain maintenance ");
   CHECK(g.pick().error() == NoServer::Withdrawn);
-  for (const auto& one : g.group.servers()) g.group.checked(one.id, true, "", g.changes);
+  for (const auto& one : g.group.servers()) g.group.checked(one.id, Good, "", g.changes);
   g.now += 10s;
   CHECK(g.group.due_checks(g.now, 100).size() == 1);
   g.told();
