@@ -45,6 +45,13 @@ ServerState ServerGroup::state_of(const Server& server) {
   return server.down ? ServerState::Down : ServerState::Up;
 }
 
+void ServerGroup::changed(Server& server, ServerState from, std::string why, Changes& changes) {
+  const ServerState to = state_of(server);
+  if (from == to) return;
+  server.status.why = why;
+  changes.push_back({server.status.server, from, to, std::move(why)});
+}
+
 ServerGroup::Server* ServerGroup::find(std::uint64_t id) {
   const auto found = std::ranges::find(servers_, id, [](const Server& server) { return server.status.id; });
   return found == servers_.end() ? nullptr : &*found;
@@ -77,6 +84,7 @@ void ServerGroup::resolved(const std::string& name, std::span<const ftp::Address
 
 std::vector<std::string> ServerGroup::names() const {
   std::vector<std::string> all;
+  all.reserve(names_.size());
   for (const auto& [name, known] : names_) all.push_back(name);
   return all;
 }
@@ -107,9 +115,13 @@ void ServerGroup::rebuild(std::string_view why, Changes& changes) {
     if (std::ranges::find(next, old.at, &Server::at) != next.end()) continue;
     const ServerState from = state_of(old);
     old.named = false;
-    const ServerState to = old.status.sessions == 0 ? ServerState::Gone : state_of(old);
-    if (from != to) changes.push_back({old.status.server, from, to, "left the " + std::string(why)});
-    if (to != ServerState::Gone) next.push_back(std::move(old));
+    std::string left = "left the " + std::string(why);
+    if (old.status.sessions == 0) {
+      changes.push_back({old.status.server, from, ServerState::Gone, std::move(left)});
+    } else {
+      changed(old, from, std::move(left), changes);
+      next.push_back(std::move(old));
+    }
   }
   servers_ = std::move(next);
 }
@@ -134,9 +146,7 @@ ServerGroup::Server ServerGroup::named(const config::Server& entry, const ftp::E
   server.status.weight = entry.weight;
   server.status.max_sessions = entry.max_sessions;
   server.status.backup = entry.backup;
-  if (from != state_of(server)) {
-    changes.push_back({server.status.server, from, state_of(server), "in the " + std::string(why)});
-  }
+  changed(server, from, "in the " + std::string(why), changes);
   return server;
 }
 
@@ -226,7 +236,7 @@ void ServerGroup::set_down(Server& server, bool down, std::string why, Changes& 
   if (server.down == down) return;
   const ServerState from = state_of(server);
   server.down = down;
-  if (from != state_of(server)) changes.push_back({server.status.server, from, state_of(server), std::move(why)});
+  changed(server, from, std::move(why), changes);
 }
 
 void ServerGroup::connected(std::uint64_t id, Changes& changes) {
@@ -295,13 +305,13 @@ void ServerGroup::checked(std::uint64_t id, CheckResult result, std::string_view
   }
 }
 
-bool ServerGroup::order(std::string_view server, ServerOrder order, Changes& changes) {
+bool ServerGroup::set_state(std::string_view server, ServerOrder order, Changes& changes) {
   const auto found =
       std::ranges::find_if(servers_, [&](const Server& one) { return one.named && one.status.server == server; });
   if (found == servers_.end()) return false;
   const ServerState from = state_of(*found);
   found->order = order;
-  if (from != state_of(*found)) changes.push_back({found->status.server, from, state_of(*found), "ordered"});
+  changed(*found, from, "ordered", changes);
   return true;
 }
 

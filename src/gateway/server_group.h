@@ -55,6 +55,7 @@ struct ServerStatus {
   std::string server;  ///< Its address and port: unique in its group.
   std::string host;    ///< As the configuration names it.
   ServerState state = ServerState::Up;
+  std::string why;  ///< It has this state.
   unsigned weight = 1;
   std::size_t max_sessions = 0;
   bool backup = false;
@@ -111,7 +112,7 @@ class ServerGroup {
   void checked(std::uint64_t id, CheckResult result, std::string_view why, Changes& changes);
 
   /// False when there is no such server.
-  bool order(std::string_view server, ServerOrder order, Changes& changes);
+  bool set_state(std::string_view server, ServerOrder order, Changes& changes);
 
   [[nodiscard]] std::vector<ServerStatus> servers() const;
   /// Sessions of a server; nothing when it is gone.
@@ -142,6 +143,8 @@ class ServerGroup {
   };
 
   static ServerState state_of(const Server& server);
+  /// Tells of a step, if it is one.
+  static void changed(Server& server, ServerState from, std::string why, Changes& changes);
   Server* find(std::uint64_t id);
   /// Makes the list what the configuration and the DNS name.
   void rebuild(std::string_view why, Changes& changes);

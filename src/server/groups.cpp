@@ -154,10 +154,10 @@ void Groups::checked(const Check& check, std::optional<observe::Metrics::CheckRe
   });
 }
 
-bool Groups::order(const std::string& backend, std::string_view server, gateway::ServerOrder order) {
+bool Groups::set_state(const std::string& backend, std::string_view server, gateway::ServerOrder order) {
   bool known = false;
   change(backend,
-         [&](ServerGroup& group, ServerGroup::Changes& changes) { known = group.order(server, order, changes); });
+         [&](ServerGroup& group, ServerGroup::Changes& changes) { known = group.set_state(server, order, changes); });
   return known;
 }
 

@@ -78,7 +78,7 @@ class Groups {
   void checked(const Check& check, std::optional<observe::Metrics::CheckResult> result, std::string_view why);
 
   /// What an operator orders, from any thread. `server` is ServerStatus::server. False: there is none of these names.
-  bool order(const std::string& backend, std::string_view server, gateway::ServerOrder order);
+  bool set_state(const std::string& backend, std::string_view server, gateway::ServerOrder order);
   struct BackendStatus {
     std::string backend;
     config::Strategy strategy;

@@ -70,16 +70,21 @@ class Server:
         mounts = "".join(f"mount --bind {self.folder}/etc/{name} /etc/{name} && "
                          for name in ("passwd", "shadow", "group", "pam.d"))
         library = self.root / "usr/lib/x86_64-linux-gnu"
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(
-                ["unshare", "--mount", "sh", "-c", mounts + 'exec "$@"', "sh", *map(str, self.command())],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "LD_LIBRARY_PATH": str(library)})
+        self.launch = (["unshare", "--mount", "sh", "-c", mounts + 'exec "$@"', "sh", *map(str, self.command())],
+                       {**os.environ, "LD_LIBRARY_PATH": str(library)})
         try:
-            until(self._started, 10, lambda: f"{type(self).__name__} listens\n{self.log_path.read_text()}")
+            self.start()
         except BaseException:
             self.stop()
             raise
+
+    def start(self):
+        """Also again, after `kill`: on the same port."""
+        arguments, environment = self.launch
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True, env=environment)
+        until(self._started, 10, lambda: f"{type(self).__name__} listens\n{self.log_path.read_text()}")
 
     def _started(self):
         assert self.process.poll() is None, f"ended with {self.process.returncode}\n{self.log_path.read_text()}"
@@ -112,8 +117,9 @@ class Server:
         path.write_bytes(body)
         os.chown(path, UID, UID)
 
-    def stop(self):
-        for number in (signal.SIGTERM, signal.SIGKILL):
+    def kill(self, *numbers):
+        """The server and all its sessions; `numbers` are the signals, in turn."""
+        for number in numbers or (signal.SIGKILL,):
             try:
                 os.killpg(self.process.pid, number)
             except ProcessLookupError:
@@ -122,6 +128,9 @@ class Server:
                 self.process.wait(seconds(2))
             except subprocess.TimeoutExpired:
                 pass
+
+    def stop(self):
+        self.kill(signal.SIGTERM, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):

@@ -7,6 +7,7 @@ A handler gets the session and the command's argument, as bytes decoded from Lat
 small, well-behaved server that advertises an inside address which nobody outside can reach.
 """
 
+import contextlib
 import socket
 import threading
 import traceback
@@ -187,7 +188,7 @@ class StubSession:
 class Stub:
     session_class = StubSession
 
-    def __init__(self, greeting="220 stub ready", host="127.0.0.1"):
+    def __init__(self, greeting="220 stub ready", host="127.0.0.1", port=0):
         self.greeting = greeting
         self.inside = INSIDE
         self.on = {}
@@ -198,7 +199,7 @@ class Stub:
         self.errors = []
         self.sessions = []
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.server = socket.create_server((host, 0), family=family, backlog=256)
+        self.server = socket.create_server((host, port), family=family, backlog=256)
         self.port = self.server.getsockname()[1]
         self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self.open = True
@@ -231,6 +232,9 @@ class Stub:
         until(lambda: len(self.got(verb)) >= count, deadline, lambda: f"{count} × {verb} in {self.commands}")
 
     def close(self):
+        # Without it the thread that waits in accept would take one more connection.
+        with contextlib.suppress(OSError):
+            self.server.shutdown(socket.SHUT_RDWR)
         self.server.close()
         for session in self.sessions:
             session.close()
