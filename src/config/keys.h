@@ -18,6 +18,8 @@ enum class Kind : std::uint8_t {
   EndpointOrOff,
   Servers,
   Networks,
+  Globs,      ///< Patterns with `*` and `?`.
+  UserHosts,  ///< Host globs and networks, each with a port.
   Advertised,
   PortRange,
   DataSource,
