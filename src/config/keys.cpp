@@ -25,7 +25,7 @@ const std::vector<KeyRow>& key_rows() {
        "What metrics and logs call the listener; by default \"listener\" and its place in the list."},
       {"/listeners/*/address", Endpoint, "",
        "Address and port that clients connect to; port 0 lets the kernel choose."},
-      {"/listeners/*/backend", Name, R"("default")", "The backend that sessions of this listener go to."},
+      {"/listeners/*/backend", Name, R"("default")", "The backend of the sessions that no route takes."},
       {"/listeners/*/routes", Objects, "[]", "Rules that send sessions elsewhere; the first that holds wins."},
       {"/listeners/*/routes/*/sni", Globs, "null",
        "Names that the client's TLS asks for; `*` and `?` stand for others."},

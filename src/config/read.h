@@ -14,10 +14,11 @@ namespace pasvgate::config {
 
 /// One thing wrong in a configuration.
 struct Issue {
-  std::string where;      ///< JSON pointer ("/passive_ports/listen"), flag ("--listen"), variable ("PASVGATE_LISTEN"),
-                          ///< or "LINE:COLUMN" for syntax, "LINE" in a user map.
-  std::string message;    ///< What was found and what is allowed.
-  std::string file = {};  ///< Where it isn't the configuration's own: a routes file, a user map.
+  std::string where;    ///< JSON pointer ("/passive_ports/listen"), flag ("--listen"), variable ("PASVGATE_LISTEN"),
+                        ///< or "LINE:COLUMN" for syntax, "LINE" in a user map.
+  std::string message;  ///< What was found and what is allowed.
+  /// Where it isn't the configuration's own: a routes file, a user map.
+  std::string file = {};  // NOLINT(readability-redundant-member-init): else it would have to be written each time
   bool operator==(const Issue&) const = default;
 };
 using Issues = std::vector<Issue>;

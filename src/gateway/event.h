@@ -90,12 +90,15 @@ struct DataBroken {
   std::uint64_t uploaded;
 };
 
+/// What a client's TLS tells of it; empty where it tells nothing.
+struct TlsIdentity {
+  std::string server_name;          ///< That it asked for (SNI, RFC 6066 §3).
+  std::string certificate_subject;  ///< RFC 4514, of a certificate that was verified.
+};
 /// Answers to StartTls.
 struct TlsStarted {
   Leg leg;
-  // Of a client; empty where there is none.
-  std::string server_name = {};          ///< That it asked for (SNI, RFC 6066 §3).
-  std::string certificate_subject = {};  ///< RFC 4514, of a certificate that was verified.
+  TlsIdentity client = {};
 };
 struct TlsFailed {
   Leg leg;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/event.h"
 #include "gateway/route.h"
 
 namespace pasvgate::gateway {
@@ -11,8 +12,7 @@ namespace pasvgate::gateway {
 /// What a session keeps whose backend depends on USER: the facts for the choice, which may come again with another
 /// USER, and what the backend that is chosen has to be told.
 struct Front {
-  std::string server_name;
-  std::string certificate_subject;
+  TlsIdentity tls;
   std::string host;
 
   // The client's lines that a backend has to hear as well, the last one of each.

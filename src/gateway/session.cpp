@@ -32,15 +32,15 @@ bool keeps_restart(ftp::Verb verb) {
 
 }  // namespace
 
-Session::Session(SessionOptions options)
-    : options_(std::move(options)), security_(options_.client_tls, options_.require_private_data) {}
+Session::Session(const SessionOptions& options)
+    : options_(options), security_(options_.client_tls, options_.require_private_data) {}
 
 void Session::begin(std::vector<Action>& out) {
   out_ = &out;
   if (options_.client_tls == config::ClientTls::Implicit) {
     start_tls(Leg::Client);
   } else {
-    choose_backend({}, {}, options_.client_tls == config::ClientTls::Off);
+    choose_backend(nullptr);
   }
   set_timer(false);
   out_ = nullptr;

@@ -43,7 +43,7 @@ struct SessionOptions {
 /// reply: BackendLine → replies_ says whose it is → client; a transfer's final reply waits for the data channel.
 class Session {
  public:
-  explicit Session(SessionOptions options);
+  explicit Session(const SessionOptions& options);
 
   /// Appends the first orders to `out`. Once, before all events.
   void begin(std::vector<Action>& out);
@@ -102,7 +102,7 @@ class Session {
   void close_with(int code, std::string_view text, EndReason reason);
 
   // The choice of the backend, and the gateway in its place.
-  void choose_backend(std::string_view server_name, std::string_view certificate_subject, bool knows_tls);
+  void choose_backend(const TlsIdentity* tls);
   [[nodiscard]] bool is_at_front() const { return front_ && front_->awaits_user; }
   [[nodiscard]] bool is_reaching() const { return front_ && front_->login; }
   bool answer_in_front(const ftp::Command& command, std::string_view line);

@@ -30,19 +30,20 @@ std::string feat_reply(const ftp::FeatPolicy& feat) {
 
 }  // namespace
 
-/// Once, before the client has said a word but for its TLS.
-void Session::choose_backend(std::string_view server_name, std::string_view certificate_subject, bool knows_tls) {
+/// Once, before the client has said a word; `tls` is there where that comes even earlier.
+void Session::choose_backend(const TlsIdentity* tls) {
   if (options_.rules == nullptr) return send(ConnectBackend{});
   Facts facts{.client = options_.client};
-  if (knows_tls) {
-    facts.server_name = server_name;
-    facts.certificate_subject = certificate_subject;
+  const TlsIdentity nothing;
+  if (tls == nullptr && options_.client_tls == config::ClientTls::Off) tls = &nothing;
+  if (tls != nullptr) {
+    facts.server_name = tls->server_name;
+    facts.certificate_subject = tls->certificate_subject;
   }
   auto verdict = decide(*options_.rules, facts);
   if (verdict.kind == Verdict::Kind::Decided) return send(ConnectBackend{std::move(verdict.target), {}});
   front_ = std::make_unique<Front>();
-  front_->server_name = server_name;
-  front_->certificate_subject = certificate_subject;
+  if (tls != nullptr) front_->tls = *tls;
   reply(front_greeting());
 }
 
@@ -108,8 +109,8 @@ void Session::take_host(const ftp::Command& command) {
 /// All that can be known is known now. False: the backend that there is gets it as it is.
 bool Session::take_user(const ftp::Command& command) {
   const Verdict verdict = decide(*options_.rules, {.client = options_.client,
-                                                   .server_name = front_->server_name,
-                                                   .certificate_subject = front_->certificate_subject,
+                                                   .server_name = front_->tls.server_name,
+                                                   .certificate_subject = front_->tls.certificate_subject,
                                                    .host = front_->host,
                                                    .user = command.argument});
   const bool is_decided = verdict.kind == Verdict::Kind::Decided;
@@ -176,7 +177,7 @@ void Session::tell_backend() {
     return send(ToBackend{ftp::telnet_escaped(line) + "\r\n"});
   }
   greeted_ = true;
-  const std::string line = "USER " + *std::exchange(front_->login, std::nullopt);
+  const std::string line = "USER " + std::exchange(front_->login, std::nullopt).value_or("");
   const std::string asked = user_;
   forward(ftp::Command::parse(line), line, false);
   user_ = asked;

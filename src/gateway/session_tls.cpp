@@ -37,10 +37,9 @@ void Session::on(const TlsStarted& started) {
   if (started.leg == Client) {
     security_.secured();
     if (front_) {
-      front_->server_name = started.server_name;
-      front_->certificate_subject = started.certificate_subject;
+      front_->tls = started.client;
     } else if (!connected_) {
-      choose_backend(started.server_name, started.certificate_subject, true);
+      choose_backend(&started.client);
     }
     return run_queued();
   }

@@ -38,7 +38,7 @@ void SessionDriver::on_secured(net::Stream& stream) {
                 {"version", std::string(tls.version())},
                 {"resumed", tls.is_resumed() ? "true" : "false"},
                 {"subject", tls.peer().value_or("")}});
-  handle(gateway::TlsStarted{leg, std::string(tls.server_name()), tls.peer().value_or("")});
+  handle(gateway::TlsStarted{leg, {std::string(tls.server_name()), tls.peer().value_or("")}});
 }
 
 void SessionDriver::tls_failed(gateway::Leg leg, std::string_view why) {

@@ -97,7 +97,7 @@ class World {
       case 34:
         return play(BackendLine{"530 no"});
       case 35:
-        return play(TlsStarted{Leg::Client, std::string(text), std::string(text)});
+        return play(TlsStarted{Leg::Client, {std::string(text), std::string(text)}});
       default:
         return;
     }

@@ -12,7 +12,7 @@
 class Dialogue {
  public:
   explicit Dialogue(pasvgate::gateway::SessionOptions options = {}, pasvgate::gateway::BackendTraits backend = {})
-      : traits(std::move(backend)), session_(std::move(options)) {
+      : traits(std::move(backend)), session_(options) {
     session_.begin(actions_);
     for (const auto& action : std::exchange(actions_, {})) {
       // ConnectBackend is what every session begins with but one whose client has implicit TLS, or whose backend
@@ -31,12 +31,12 @@ class Dialogue {
   /// Connected, greeted and logged in, with nothing remembered.
   static Dialogue logged_in(pasvgate::gateway::SessionOptions options = {},
                             pasvgate::ftp::Family backend = pasvgate::ftp::Family::V4) {
-    return logged_in(pasvgate::gateway::BackendTraits{}, backend, std::move(options));
+    return logged_in(pasvgate::gateway::BackendTraits{}, backend, options);
   }
   static Dialogue logged_in(pasvgate::gateway::BackendTraits backend,
                             pasvgate::ftp::Family family = pasvgate::ftp::Family::V4,
                             pasvgate::gateway::SessionOptions options = {}) {
-    Dialogue d(std::move(options), std::move(backend));
+    Dialogue d(options, std::move(backend));
     d.connect(family);
     d.backend({"220 hello"})
         .client("USER anna")

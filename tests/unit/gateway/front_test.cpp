@@ -322,14 +322,14 @@ TEST_CASE("SNI: known before a word with implicit TLS, behind AUTH otherwise") {
                                        {"certificate_subject": ["CN=bert"], "backend": "two"}])");
   Dialogue implicit(options(listener, ClientTls::Implicit));
   CHECK_FALSE(implicit.connecting);
-  implicit.event(TlsStarted{Leg::Client, "A.example", ""});
+  implicit.event(TlsStarted{Leg::Client, {"A.example", ""}});
   REQUIRE(implicit.connecting);
   CHECK(implicit.connecting->target.backend == "one");
   implicit.connect().backend({"220 its own"});
   CHECK(implicit.to_client == "220 its own\r\n");
 
   auto d = fronted(listener, ClientTls::Optional);
-  d.client("AUTH TLS").event(TlsStarted{Leg::Client, "", "CN=bert"}).client("PBSZ 0").client("PROT P");
+  d.client("AUTH TLS").event(TlsStarted{Leg::Client, {"", "CN=bert"}}).client("PBSZ 0").client("PROT P");
   CHECK_FALSE(d.connecting);
   d.client("USER x");
   CHECK(d.connecting->target.backend == "two");
