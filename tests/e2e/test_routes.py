@@ -88,6 +88,15 @@ class Users(unittest.TestCase):
             self.assertEqual(client.command("USER web").text, "331 web")
             self.assertEqual(client.quit(), 221)
 
+    def test_last_words_of_the_backend_that_is_left(self):
+        """They come in one segment with the reply that lets the next USER go elsewhere."""
+        with Named("rest") as rest, Named("web") as web, gateway_for(
+                rest, web, routes=[{"user": ["web"], "backend": "web"}]) as gateway, Raw(gateway.address) as client:
+            rest.on["PASS"] = lambda session, _: session.raw(b"530 wrong\r\n220 stray\r\n331 stray\r\n")
+            client.send("USER anna\r\nPASS no\r\nUSER web\r\nPASS secret\r\nPWD\r\n")
+            self.assertEqual([client.reply().text for _ in range(5)],
+                             ["331 rest", "530 wrong", "331 web", "230 in", '257 "/" is current'])
+
     def test_backend_that_is_down(self):
         with Named("rest") as rest, Named("web") as web:
             closed = f"127.0.0.1:{free_port()}"
