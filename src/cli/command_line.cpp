@@ -50,7 +50,7 @@ std::expected<config::Config, Lines> load(const std::string& path, const config:
   }
   const auto text = read_file(path);
   if (!text) return std::unexpected(Lines{text.error()});
-  auto config = config::read_json(*text, all_flags);
+  auto config = config::read_json(*text, all_flags, read_file);
   if (!config) return std::unexpected(describe_all(config.error(), path));
   return *config;
 }
@@ -83,7 +83,7 @@ int check(const std::string& path) {
     print({text.error()});
     return 1;
   }
-  const auto config = config::read_json(*text);
+  const auto config = config::read_json(*text, {}, read_file);
   if (!config) {
     print(describe_all(config.error(), path));
     return 1;

@@ -66,6 +66,11 @@ class Check {
     const Listener& listener = config_.listeners[index];
     const std::string pointer = "/listeners/" + std::to_string(index);
     backend_exists(pointer + "/backend", listener.backend);
+    for (std::size_t i = 0; i < listener.routes.size(); ++i) {
+      const std::string route = pointer + "/routes/" + std::to_string(i);
+      backend_exists(route + "/backend", listener.routes[i].backend);
+      if (!listener.routes[i].asks()) fail(route, std::string(kAsksNothing));
+    }
     if (listener.tls != ClientTls::Off && config_.tls.certificates.empty()) {
       fail("/tls/certificates", "empty, but " + pointer +
                                     "/tls asks for TLS; write the files, as in "
@@ -81,12 +86,7 @@ class Check {
   }
 
   void backend_exists(const std::string& pointer, const std::string& name) {
-    // Without any backend there is one message already, and it is another.
-    if (config_.backends.empty() || config_.backends.contains(name)) return;
-    std::vector<std::string_view> known;
-    known.reserve(config_.backends.size());
-    for (const auto& [each, backend] : config_.backends) known.emplace_back(each);
-    fail(pointer, with_nearest(in_quotes(name) + " is no backend", name, known));
+    if (auto message = unknown_backend(config_, name); !message.empty()) fail(pointer, std::move(message));
   }
 
   void differ(std::size_t earlier, std::size_t later) {
@@ -154,6 +154,15 @@ class Check {
 };
 
 }  // namespace
+
+std::string unknown_backend(const Config& config, const std::string& name) {
+  // Without any backend there is one message already, and it is another.
+  if (config.backends.empty() || config.backends.contains(name)) return {};
+  std::vector<std::string_view> known;
+  known.reserve(config.backends.size());
+  for (const auto& [each, backend] : config.backends) known.emplace_back(each);
+  return with_nearest(in_quotes(name) + " is no backend", name, known);
+}
 
 void check(const Config& config, Issues& issues) { Check(config, issues).all(); }
 

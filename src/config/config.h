@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -67,10 +69,43 @@ enum class ClientTls : std::uint8_t {
   Implicit   ///< TLS from the first byte.
 };
 
+/// A rule that sends sessions to a backend. What is empty isn't asked; the others must all hold, and in a list one
+/// entry is enough. Globs have `*` and `?`.
+struct Route {
+  std::vector<std::string> sni;   ///< Globs over the name that the client's TLS asks for, whatever its case.
+  std::vector<std::string> host;  ///< Globs over the argument of HOST (RFC 7151), whatever its case.
+  std::vector<std::string> user;  ///< Globs over the name that USER says.
+  std::vector<ftp::Cidr> clients;
+  std::vector<std::string> certificate_subject;  ///< Globs over the subject of the client's certificate (RFC 4514).
+  std::string backend;
+  bool operator==(const Route&) const = default;
+  [[nodiscard]] bool asks() const {
+    return !sni.empty() || !host.empty() || !user.empty() || !clients.empty() || !certificate_subject.empty();
+  }
+};
+
+/// Backends by the whole name of a user.
+using UserMap = std::map<std::string, std::string, std::less<>>;
+
+/// Where a login `user@host:port` may lead.
+struct UserHost {
+  std::string host;                  ///< A glob over the host's name, whatever its case; empty where there is:
+  std::optional<ftp::Cidr> network;  ///< Of the host's addresses.
+  std::uint16_t port = 21;
+  bool operator==(const UserHost&) const = default;
+};
+
 struct Listener {
   std::string name;  ///< Metrics label; "listener0" and so on when not given.
   ftp::Endpoint address;
-  std::string backend = "default";
+  std::string backend = "default";  ///< Of sessions that no route takes.
+  std::vector<Route> routes;        ///< The first that holds wins. Those of `routes_file` stand behind the others.
+  std::optional<std::string> routes_file;
+  std::optional<std::string> user_map;
+  std::shared_ptr<const UserMap> users;        ///< What `user_map` holds; shared, as it may be long. None: no file.
+  std::vector<UserHost> user_hosts;            ///< Empty: `user@host` is a name like others.
+  std::set<std::string, std::less<>> by_user;  ///< Backends that choose their server by the user ("user_hash").
+  std::string greeting = "FTP server ready";
   std::uint16_t active_source_port = 20;  ///< Of data connections to clients (RFC 959 §5.2); 0: any.
   ClientTls tls = ClientTls::Off;
   bool require_private_data = false;          ///< No data connection in clear.

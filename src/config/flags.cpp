@@ -7,6 +7,7 @@
 
 #include "config/check.h"
 #include "config/json_reader.h"
+#include "config/route_files.h"
 #include "config/value.h"
 
 namespace pasvgate::config {
@@ -244,10 +245,11 @@ std::expected<Config, Issues> apply_flags(Config base, const Flags& flags) {
   return std::unexpected(std::move(issues));
 }
 
-std::expected<Config, Issues> read_json(std::string_view text, const Flags& flags) {
+std::expected<Config, Issues> read_json(std::string_view text, const Flags& flags, const Files& files) {
   Issues issues;
   auto config = read_document(text, issues);
   if (config) finish(*config, flags, issues);
+  if (config && files) read_files(*config, files, issues);
   if (!config || !issues.empty()) return std::unexpected(std::move(issues));
   return *std::move(config);
 }

@@ -26,37 +26,6 @@ bool is_label(std::string_view text) {
          std::ranges::all_of(text, [](char byte) { return byte == '-' || is_letter_or_digit(byte); });
 }
 
-struct HostAndPort {
-  std::string_view host;
-  std::optional<std::string_view> port;
-};
-
-/// "[2001:db8::1]:21", "2001:db8::1", "ftp.internal:21" and so on, in two. Two colons without brackets are an address.
-HostAndPort split(std::string_view text) {
-  const std::size_t bracket = text.find(']');
-  if (text.starts_with('[') && bracket != std::string_view::npos) {
-    const std::string_view rest = text.substr(bracket + 1);
-    if (rest.empty()) return {text.substr(1, bracket - 1), std::nullopt};
-    if (rest.front() == ':') return {text.substr(1, bracket - 1), rest.substr(1)};
-  }
-  const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos || colon != text.rfind(':')) return {text, std::nullopt};
-  return {text.substr(0, colon), text.substr(colon + 1)};
-}
-
-std::optional<HostPort> parse_server(std::string_view text) {
-  const auto [host, port_text] = split(text);
-  HostPort server{.host = std::string(host), .address = ftp::Address::parse(host)};
-  const bool has_brackets = text.starts_with('[');
-  if (server.address ? has_brackets && !host.contains(':') : has_brackets || !is_dns_name(host)) return std::nullopt;
-  if (port_text) {
-    const auto port = ftp::parse_decimal(*port_text, 65535);
-    if (!port || *port == 0) return std::nullopt;
-    server.port = static_cast<std::uint16_t>(*port);
-  }
-  return server;
-}
-
 }  // namespace
 
 void read_value(const Value& value, HostPort& into) {
@@ -127,6 +96,31 @@ void read_address(const Value& value, Advertised& into) {
 }
 
 }  // namespace
+
+HostAndPort split_host(std::string_view text) {
+  const std::size_t bracket = text.find(']');
+  if (text.starts_with('[') && bracket != std::string_view::npos) {
+    const std::string_view rest = text.substr(bracket + 1);
+    if (rest.empty()) return {text.substr(1, bracket - 1), std::nullopt};
+    if (rest.front() == ':') return {text.substr(1, bracket - 1), rest.substr(1)};
+  }
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos || colon != text.rfind(':')) return {text, std::nullopt};
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
+
+std::optional<HostPort> parse_server(std::string_view text) {
+  const auto [host, port_text] = split_host(text);
+  HostPort server{.host = std::string(host), .address = ftp::Address::parse(host)};
+  const bool has_brackets = text.starts_with('[');
+  if (server.address ? has_brackets && !host.contains(':') : has_brackets || !is_dns_name(host)) return std::nullopt;
+  if (port_text) {
+    const auto port = ftp::parse_decimal(*port_text, 65535);
+    if (!port || *port == 0) return std::nullopt;
+    server.port = static_cast<std::uint16_t>(*port);
+  }
+  return server;
+}
 
 bool is_dns_name(std::string_view text) {
   // The dot at the end means that no search domain is tried.

@@ -71,7 +71,7 @@ std::string with_nearest(std::string_view problem, std::string_view name, std::s
 
 std::string describe(const Issue& issue, std::string_view file) {
   if (issue.where.starts_with("--") || issue.where.starts_with("PASVGATE_")) return issue.where + ": " + issue.message;
-  std::string text(file);
+  std::string text(issue.file.empty() ? file : issue.file);
   if (!issue.where.empty()) {
     const bool is_syntax = issue.where.front() != '/';
     text += is_syntax ? ":" : ": ";

@@ -10,10 +10,24 @@
 namespace pasvgate::config {
 namespace {
 
+void read_route(const Object& object, Route& route) {
+  object.read("sni", route.sni);
+  object.read("host", route.host);
+  object.read("user", route.user);
+  object.read("clients", route.clients);
+  object.read("certificate_subject", route.certificate_subject);
+  object.read("backend", route.backend);
+}
+
 void read_listener(const Object& object, Listener& listener) {
   object.read("name", listener.name);
   object.read("address", listener.address);
   object.read("backend", listener.backend);
+  object.each("routes", [&](const Object& route, std::size_t) { read_route(route, listener.routes.emplace_back()); });
+  object.read("routes_file", listener.routes_file);
+  object.read("user_map", listener.user_map);
+  object.read("user_hosts", listener.user_hosts);
+  object.read("greeting", listener.greeting);
   object.read("active_source_port", listener.active_source_port);
   object.read("tls", listener.tls);
   object.read("require_private_data", listener.require_private_data);
@@ -138,7 +152,30 @@ std::optional<Config> read_document(std::string_view text, Issues& issues) {
   const Object file(*document, "", "", issues);
   if (!document->is_object()) return std::nullopt;
   read_all(file, config);
+  for (Listener& listener : config.listeners) {
+    for (const auto& [name, backend] : config.backends) {
+      if (backend.strategy == Strategy::UserHash) listener.by_user.insert(name);
+    }
+  }
   return config;
+}
+
+std::vector<Route> read_routes(std::string_view text, Issues& issues) {
+  std::vector<Route> routes;
+  const auto document = parse_syntax(text, issues);
+  if (!document) {
+    issues.push_back(document.error());
+    return routes;
+  }
+  if (!document->is_array()) {
+    issues.push_back(
+        {"", found_text(*document) + " is no list of routes; write [{\"user\": [...], \"backend\": NAME}, ...]"});
+    return routes;
+  }
+  for (std::size_t i = 0; i < document->size(); ++i) {
+    read_route(Object((*document)[i], "/" + std::to_string(i), "/listeners/*/routes/*", issues), routes.emplace_back());
+  }
+  return routes;
 }
 
 std::expected<Config, Issues> read_json(std::string_view text) { return read_json(text, Flags{}); }

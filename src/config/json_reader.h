@@ -11,4 +11,7 @@ namespace pasvgate::config {
 /// is for `check`. Nothing when the text isn't JSON.
 std::optional<Config> read_document(std::string_view text, Issues& issues);
 
+/// The routes of a routes file; places are pointers in it.
+std::vector<Route> read_routes(std::string_view text, Issues& issues);
+
 }  // namespace pasvgate::config

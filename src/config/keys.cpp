@@ -25,7 +25,22 @@ const std::vector<KeyRow>& key_rows() {
        "What metrics and logs call the listener; by default \"listener\" and its place in the list."},
       {"/listeners/*/address", Endpoint, "",
        "Address and port that clients connect to; port 0 lets the kernel choose."},
-      {"/listeners/*/backend", Name, R"("default")", "The backend that sessions of this listener go to."},
+      {"/listeners/*/backend", Name, R"("default")", "The backend of the sessions that no route takes."},
+      {"/listeners/*/routes", Objects, "[]", "Rules that send sessions elsewhere; the first that holds wins."},
+      {"/listeners/*/routes/*/sni", Globs, "null",
+       "Names that the client's TLS asks for; `*` and `?` stand for others."},
+      {"/listeners/*/routes/*/host", Globs, "null", "Arguments of the client's HOST command."},
+      {"/listeners/*/routes/*/user", Globs, "null", "Names that the client logs in with."},
+      {"/listeners/*/routes/*/clients", Networks, "null", "Networks that the client is in."},
+      {"/listeners/*/routes/*/certificate_subject", Globs, "null", "Subjects of the client's certificate."},
+      {"/listeners/*/routes/*/backend", Name, "", "The backend of the sessions for which all of this holds."},
+      {"/listeners/*/routes_file", Text, "null", "JSON file with more routes; it is read again on reload."},
+      {"/listeners/*/user_map", Text, "null",
+       "File with a user and a backend in each line, for users that no route takes; it is read again on reload."},
+      {"/listeners/*/user_hosts", UserHosts, "[]",
+       "Hosts and networks that a login as user@host may lead to; without any, user@host is a name like others."},
+      {"/listeners/*/greeting", Text, R"("FTP server ready")",
+       "What the gateway greets with where it must know the user before it can choose the backend."},
       {"/listeners/*/active_source_port", Integer, "20",
        "Port that data connections to active clients come from where it can be had; 0 is any.", 0, 65'535},
       {"/listeners/*/tls",
@@ -218,6 +233,10 @@ std::string_view type_name(Kind kind) {
       return "server";
     case Kind::Networks:
       return "list of networks";
+    case Kind::Globs:
+      return "list of patterns";
+    case Kind::UserHosts:
+      return "list of hosts";
     case Kind::Advertised:
       return "addresses or name";
     case Kind::PortRange:
@@ -257,6 +276,10 @@ std::string allowed(const KeyRow& row) {
       return R"(ADDRESS:PORT or NAME:PORT, as in "192.168.1.10:21" or "ftp.internal")";
     case Kind::Networks:
       return R"(a list of networks, as in ["10.0.0.0/8", "2001:db8::/32"])";
+    case Kind::Globs:
+      return R"(a list of patterns, as in ["alice", "web-*"])";
+    case Kind::UserHosts:
+      return R"(a list of hosts and networks, as in ["ftp.internal", "*.example.com:2121", "10.0.0.0/8"])";
     case Kind::Advertised:
       return R"(an address, one of each family in a list, or a DNS name, as in "203.0.113.10")";
     case Kind::PortRange:

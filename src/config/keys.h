@@ -19,6 +19,8 @@ enum class Kind : std::uint8_t {
   Servers,
   Server,
   Networks,
+  Globs,      ///< Patterns with `*` and `?`.
+  UserHosts,  ///< Host globs and networks, each with a port.
   Advertised,
   PortRange,
   DataSource,

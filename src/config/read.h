@@ -14,9 +14,11 @@ namespace pasvgate::config {
 
 /// One thing wrong in a configuration.
 struct Issue {
-  std::string where;    ///< JSON pointer ("/passive_ports/listen"), flag ("--listen"), variable ("PASVGATE_LISTEN"), or
-                        ///< "LINE:COLUMN" for syntax.
+  std::string where;    ///< JSON pointer ("/passive_ports/listen"), flag ("--listen"), variable ("PASVGATE_LISTEN"),
+                        ///< or "LINE:COLUMN" for syntax, "LINE" in a user map.
   std::string message;  ///< What was found and what is allowed.
+  /// Where it isn't the configuration's own: a routes file, a user map.
+  std::string file = {};  // NOLINT(readability-redundant-member-init): else it would have to be written each time
   bool operator==(const Issue&) const = default;
 };
 using Issues = std::vector<Issue>;
@@ -27,6 +29,12 @@ std::string describe(const Issue& issue, std::string_view file);
 /// Reads JSON text (// and /* */ comments allowed). All errors at once: unknown keys (with the nearest known name),
 /// wrong types, values out of range, references to backends that don't exist, ranges of unequal size, no listener.
 std::expected<Config, Issues> read_json(std::string_view text);
+
+/// The text of a file that the configuration names (routes_file, user_map), or what is wrong, as a sentence. Unset: no
+/// file is read.
+using Files = std::function<std::expected<std::string, std::string>(const std::string& path)>;
+/// "host", "host:port", an IPv6 address with a port in brackets; port 21 when none is given.
+std::optional<HostPort> parse_server(std::string_view text);
 
 /// The flags of `pasvgate run` as text, before validation; each is also an environment variable.
 struct Flags {
@@ -56,7 +64,7 @@ Flags with_environment(Flags flags, const std::function<std::optional<std::strin
 
 /// A file together with flags: a flag replaces the file's value, and only the whole must be complete, so a file may
 /// leave to the flags what they give. This is what `run` reads with.
-std::expected<Config, Issues> read_json(std::string_view text, const Flags& flags);
+std::expected<Config, Issues> read_json(std::string_view text, const Flags& flags, const Files& files = {});
 
 /// A whole configuration from flags, on top of `base` (a file's, or a default Config): a flag replaces the file's
 /// value. Same errors as read_json, with the flag's name as place.

@@ -18,6 +18,7 @@ constexpr const char* kEndpoint = R"(^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$)"
 constexpr const char* kEndpointOrOff = R"(^(off|([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})$)";
 constexpr const char* kNetwork = R"(^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$)";
 constexpr const char* kServer = R"(^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(:[0-9]{1,5})?$|^[0-9A-Fa-f:.]+$)";
+constexpr const char* kUserHost = R"(^(\[[0-9A-Fa-f:./]+\]|[0-9A-Za-z.*?/-]+)(:[0-9]{1,5})?$|^[0-9A-Fa-f:./]+$)";
 constexpr const char* kAddress = "^[0-9A-Fa-f:.]+$";
 constexpr const char* kAddressOrName = "^([0-9A-Fa-f:.]+|[0-9A-Za-z.-]+)$";
 constexpr const char* kPortRange = "^[0-9]{1,5}(-[0-9]{1,5})?$";
@@ -56,7 +57,7 @@ json duration() { return {{"type", json::array({"string", "integer"})}, {"patter
 json named_objects() { return {{"type", "object"}, {"minProperties", 1}, {"propertyNames", {{"pattern", kName}}}}; }
 
 json value_schema(const KeyRow& row) {
-  const std::size_t least = row.fallback.empty() ? 1 : 0;
+  const std::size_t least = row.fallback == "[]" ? 0 : 1;
   switch (row.kind) {
     case Kind::Integer:
       return {{"type", "integer"}, {"minimum", row.low}, {"maximum", row.high}};
@@ -77,7 +78,11 @@ json value_schema(const KeyRow& row) {
     case Kind::Server:
       return text_of(kServer);
     case Kind::Networks:
-      return list_of(text_of(kNetwork), least);
+      return with_null(row, list_of(text_of(kNetwork), least));
+    case Kind::Globs:
+      return with_null(row, list_of({{"type", "string"}, {"minLength", 1}}, least));
+    case Kind::UserHosts:
+      return list_of(text_of(kUserHost), least);
     case Kind::Advertised:
       return advertised(row);
     case Kind::PortRange:

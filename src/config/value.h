@@ -56,6 +56,8 @@ void read_value(const Value& value, DataSource& into);
 void read_value(const Value& value, std::vector<ftp::Cidr>& into);
 void read_value(const Value& value, HostPort& into);
 void read_value(const Value& value, std::vector<Server>& into);
+void read_value(const Value& value, std::vector<std::string>& into);  ///< Globs.
+void read_value(const Value& value, std::vector<UserHost>& into);
 void read_value(const Value& value, Advertised& into);
 
 /// A name of a listener or backend: a metrics label, so its letters are few.
@@ -64,5 +66,12 @@ bool is_name(std::string_view text);
 /// A DNS name by its form: labels of letters, digits and inner hyphens, the last one not a number, as an address is
 /// none.
 bool is_dns_name(std::string_view text);
+
+/// "[2001:db8::1]:21", "2001:db8::1", "ftp.internal:21" and so on, in two. Two colons without brackets are an address.
+struct HostAndPort {
+  std::string_view host;
+  std::optional<std::string_view> port;
+};
+HostAndPort split_host(std::string_view text);
 
 }  // namespace pasvgate::config

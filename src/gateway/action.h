@@ -8,11 +8,18 @@
 
 #include "ftp/address.h"
 #include "gateway/note.h"
+#include "gateway/route.h"
 
 /// What a session wants done, in order. The driver in `server` has one function an action and decides nothing.
 namespace pasvgate::gateway {
 
-struct ConnectBackend {};
+/// Answered by BackendConnected or BackendUnreachable.
+struct ConnectBackend {
+  Target target;
+  std::string user;  ///< As the backend will see it; empty where the route didn't need to know.
+};
+/// Another backend is to take its place: close the control connection without a word. Nothing more is told of it.
+struct DropBackend {};
 struct ToClient {
   std::string text;  ///< Whole lines with CRLF.
 };
@@ -77,8 +84,8 @@ struct End {
 };
 
 using Action =
-    std::variant<ConnectBackend, ToClient, ToBackend, TakeLease, ListenForBackend, OpenBackendData, OpenClientData,
-                 RelayData, ExpectData, CloseData, ResetData, HoldData, StartTls, EndTls, PauseClient, ResumeClient,
-                 PauseBackend, ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
+    std::variant<ConnectBackend, DropBackend, ToClient, ToBackend, TakeLease, ListenForBackend, OpenBackendData,
+                 OpenClientData, RelayData, ExpectData, CloseData, ResetData, HoldData, StartTls, EndTls, PauseClient,
+                 ResumeClient, PauseBackend, ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
 
 }  // namespace pasvgate::gateway

@@ -2,9 +2,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
+#include "config/config.h"
 #include "ftp/address.h"
 #include "ftp/command.h"
 #include "ftp/line.h"
@@ -24,12 +27,26 @@ struct ClientClosed {
   Closing how;
 };
 
-/// The control connection to a server stands.
+/// What the configuration says of a backend and the session has to know.
+struct BackendTraits {
+  config::DataMode data_mode = config::DataMode::Same;
+  config::DataAddress data_address = config::DataAddress::Control;
+  std::vector<ftp::Cidr> trusted_data;
+  bool allow_low_data_ports = false;
+  config::BackendTls tls = config::BackendTls::Off;
+  bool private_data = true;  ///< PROT P, where there is TLS.
+  bool lacks_epsv = false;   ///< Learnt by an earlier session (RememberNoEpsv).
+};
+
+/// Answers to ConnectBackend. The control connection to a server stands:
 struct BackendConnected {
   ftp::Family family;
+  BackendTraits traits = {};
 };
-/// No server of the backend could be reached.
-struct BackendUnreachable {};
+/// No server of the backend could be reached, or none that may be.
+struct BackendUnreachable {
+  bool forbidden = false;  ///< The target's host has no address that `user_hosts` allows.
+};
 struct BackendLine {
   std::string_view text;
   ftp::LineFault fault = ftp::LineFault::None;
@@ -73,9 +90,15 @@ struct DataBroken {
   std::uint64_t uploaded;
 };
 
+/// What a client's TLS tells of it; empty where it tells nothing.
+struct TlsIdentity {
+  std::string server_name;          ///< That it asked for (SNI, RFC 6066 §3).
+  std::string certificate_subject;  ///< RFC 4514, of a certificate that was verified.
+};
 /// Answers to StartTls.
 struct TlsStarted {
   Leg leg;
+  TlsIdentity client = {};
 };
 struct TlsFailed {
   Leg leg;

@@ -16,11 +16,14 @@ struct Pending {
   std::string argument;      ///< Kept for transfers (the path) only.
   bool greeting = false;     ///< No command: the 220 of the connection.
   bool security = false;     ///< The gateway's own AUTH, PBSZ or PROT.
+  bool repeated = false;     ///< Said to the client's earlier; now the backend hears it, and its reply goes nowhere.
   bool transfer = false;     ///< A transfer command, or one that got a 1xx.
   bool preliminary = false;  ///< A 1xx came.
   bool aborted = false;      ///< A transfer that the client sent ABOR for.
   bool answered = false;     ///< The client has its final reply already: the backend's goes nowhere.
 
+  /// The client sent no such command, or has its answer.
+  [[nodiscard]] bool is_own() const { return greeting || security || repeated; }
   [[nodiscard]] ftp::Direction direction() const { return ftp::Command{.verb = verb}.direction(); }
 };
 

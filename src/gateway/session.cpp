@@ -32,17 +32,17 @@ bool keeps_restart(ftp::Verb verb) {
 
 }  // namespace
 
-Session::Session(SessionOptions options)
-    : options_(std::move(options)), security_(options_.client_tls, options_.require_private_data) {}
+Session::Session(const SessionOptions& options)
+    : options_(options), security_(options_.client_tls, options_.require_private_data) {}
 
 void Session::begin(std::vector<Action>& out) {
   out_ = &out;
   if (options_.client_tls == config::ClientTls::Implicit) {
     start_tls(Leg::Client);
-    set_timer(false);
   } else {
-    send(ConnectBackend{});
+    choose_backend(nullptr);
   }
+  set_timer(false);
   out_ = nullptr;
 }
 
@@ -101,8 +101,9 @@ void Session::abort_transfer() {
 }
 
 void Session::run_queued() {
-  while (!ended_ && greeted_ && !handshake_ && !commands_.empty() && replies_.empty() && held_code_ == 0 &&
-         data_.state() != DataChannel::State::SettingUp && data_.state() != DataChannel::State::Leasing) {
+  while (!ended_ && (greeted_ || is_at_front()) && !handshake_ && !commands_.empty() && replies_.empty() &&
+         held_code_ == 0 && data_.state() != DataChannel::State::SettingUp &&
+         data_.state() != DataChannel::State::Leasing) {
     const Queued queued = std::move(commands_.front());
     commands_.pop_front();
     run(queued);
@@ -120,6 +121,7 @@ void Session::run(const Queued& queued) {
   }
   const ftp::Command command = ftp::Command::parse(queued.text);
   if (secure(command)) return;
+  if (front_ && answer_in_front(command, queued.text)) return;
   if (const auto own = own_answer(command)) return answer(command.verb, *own);
   if (command.sets_up_data()) return set_up_data(command);
   if (command.is_transfer() && data_.state() == DataChannel::State::Expired) {
@@ -157,15 +159,21 @@ void Session::on(const ClientClosed& closed) {
 void Session::on(const BackendConnected& connected) {
   connected_ = true;
   backend_family_ = connected.family;
-  if (options_.backend_tls == config::BackendTls::Implicit) return start_tls(Leg::Backend);
+  backend_ = connected.traits;
+  if (backend_.tls == config::BackendTls::Implicit) return start_tls(Leg::Backend);
   replies_.push({.greeting = true});
 }
 
-void Session::on(const BackendUnreachable&) {
+void Session::on(const BackendUnreachable& why) {
+  if (is_reaching() && why.forbidden) {
+    refuse_user("the host of a login has no address that user_hosts allows");
+    return run_queued();
+  }
   close_with(421, "Service not available, try again later.", EndReason::BackendUnreachable);
 }
 
 void Session::on(const BackendClosed&) {
+  if (!connected_) return;  // the one before
   backend_gone_ = true;
   if (!payload_moves()) end_without_backend();
 }
@@ -230,7 +238,7 @@ bool Session::payload_moves() const {
 
 bool Session::is_idle() const {
   using enum DataChannel::State;
-  return commands_.empty() && replies_.empty() && held_code_ == 0 && data_.state() != SettingUp &&
+  return commands_.empty() && !is_reaching() && replies_.empty() && held_code_ == 0 && data_.state() != SettingUp &&
          data_.state() != Leasing;
 }
 
@@ -241,7 +249,7 @@ void Session::end_if_over() {
     const bool waits_for_client = data_.state() == DataChannel::State::Waiting && data_.plan().client == Mode::Passive;
     const bool stuck = replies_.transfer() != nullptr && !payload_moves() && held_code_ == 0 &&
                        (waits_for_client || data_.state() == DataChannel::State::Broken);
-    if (is_idle() || stuck || !connected_) return end(EndReason::ClientClosed);
+    if (is_idle() || stuck || (!connected_ && !is_reaching())) return end(EndReason::ClientClosed);
   }
   if (draining_ && (is_idle() || !connected_)) {
     close_with(421, "Service is shutting down, try again later.", EndReason::Drained);
@@ -250,6 +258,7 @@ void Session::end_if_over() {
 
 Session::Wait Session::wait() const {
   if (handshake_) return Wait::Handshake;
+  if (is_at_front()) return Wait::Login;
   if (!connected_) return Wait::Nothing;  // the driver bounds each attempt to connect
   if (!greeted_) return Wait::Greeting;
   if (aborting_ && !replies_.empty()) return Wait::Abort;

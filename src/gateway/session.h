@@ -16,6 +16,7 @@
 #include "gateway/action.h"
 #include "gateway/data_channel.h"
 #include "gateway/event.h"
+#include "gateway/front.h"
 #include "gateway/reply_queue.h"
 #include "gateway/security.h"
 
@@ -26,28 +27,23 @@ struct SessionOptions {
   config::Limits limits;
   config::Timeouts timeouts;
   config::Policy policy;
-  config::DataMode data_mode = config::DataMode::Same;
-  config::DataAddress data_address = config::DataAddress::Control;
-  std::vector<ftp::Cidr> trusted_data;
-  bool allow_low_data_ports = false;
   config::ClientTls client_tls = config::ClientTls::Off;
   bool require_private_data = false;
-  config::BackendTls backend_tls = config::BackendTls::Off;
-  bool backend_private_data = true;  ///< PROT P, where there is TLS.
+  const config::Listener* rules = nullptr;  ///< That say where the session goes; they outlive it. None: nowhere else.
   ftp::Address client = ftp::Address::v4({192, 0, 2, 1});
-  bool backend_lacks_epsv = false;  ///< Learnt by an earlier session (RememberNoEpsv).
 };
 
 /// The dialogue of one client with one backend. Pure: no socket, no clock, no log.
 ///
-/// `session.cpp` has the commands and what becomes of the session, `session_tls.cpp` TLS, `session_data.cpp` the data
-/// channel until both legs stand, `session_reply.cpp` the replies and a transfer's end.
+/// `session.cpp` has the commands and what becomes of the session, `session_front.cpp` the choice of the backend and
+/// what the gateway says before it, `session_tls.cpp` TLS, `session_data.cpp` the data channel until both legs stand,
+/// `session_reply.cpp` the replies and a transfer's end.
 ///
 /// The way of a command: ClientLine → commands_ → (one at a time) → backend, remembered in replies_. The way of a
 /// reply: BackendLine → replies_ says whose it is → client; a transfer's final reply waits for the data channel.
 class Session {
  public:
-  explicit Session(SessionOptions options);
+  explicit Session(const SessionOptions& options);
 
   /// Appends the first orders to `out`. Once, before all events.
   void begin(std::vector<Action>& out);
@@ -71,7 +67,7 @@ class Session {
   void on(const ClientLine& line);
   void on(const ClientClosed& closed);
   void on(const BackendConnected& connected);
-  void on(const BackendUnreachable&);
+  void on(const BackendUnreachable& why);
   void on(const BackendLine& line);
   void on(const BackendClosed&);
   void on(const LeaseGranted& lease);
@@ -105,6 +101,21 @@ class Session {
   void note_login(const Pending& command, int code);
   void close_with(int code, std::string_view text, EndReason reason);
 
+  // The choice of the backend, and the gateway in its place.
+  void choose_backend(const TlsIdentity* tls);
+  [[nodiscard]] bool is_at_front() const { return front_ && front_->awaits_user; }
+  [[nodiscard]] bool is_reaching() const { return front_ && front_->login; }
+  bool answer_in_front(const ftp::Command& command, std::string_view line);
+  [[nodiscard]] std::string front_reply(const ftp::Command& command) const;
+  [[nodiscard]] std::string front_greeting() const;
+  void take_host(const ftp::Command& command);
+  bool take_user(const ftp::Command& command);
+  void refuse_user(std::string_view why);
+  void connect_for(const Verdict& verdict);
+  void leave_backend();
+  void tell_backend();
+  void take_repeated_reply(const ftp::ReplyLine& line);
+
   // TLS on the control channels.
   void start_tls(Leg leg);
   bool secure(const ftp::Command& command);
@@ -114,6 +125,8 @@ class Session {
   void refuse_security(std::string_view why);
   void take_greeting(const ftp::ReplyLine& line);
   void greet();
+
+  [[nodiscard]] ftp::FeatPolicy feat_policy() const;
 
   // The data channel, from its set-up to both legs.
   void set_up_data(const ftp::Command& command);
@@ -169,6 +182,8 @@ class Session {
   };
   std::unique_ptr<FeatReply> feat_;
 
+  std::unique_ptr<Front> front_;  ///< Where the choice of the backend needs USER.
+
   DataChannel data_;
   ftp::Verb backend_asked_ = ftp::Verb::Pasv;       ///< What the backend was asked for `data_`, or REST behind it.
   ftp::Verb backend_setup_ = ftp::Verb::Pasv;       ///< The same without the REST.
@@ -185,6 +200,7 @@ class Session {
   std::string restart_;  ///< The argument of a REST that the backend took.
 
   ftp::Family backend_family_ = ftp::Family::V4;
+  BackendTraits backend_;
   ClientSecurity security_;
   std::optional<Leg> handshake_;  ///< Whose TLS is being started.
   std::string greeting_;          ///< The backend's, until its TLS is up.

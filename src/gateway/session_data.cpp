@@ -36,7 +36,7 @@ void Session::set_up_data(const ftp::Command& command) {
     }
   }
   discard_data();
-  data_.set_up(plan_data(command.verb, options_.data_mode, backend_family_, options_.backend_lacks_epsv), client);
+  data_.set_up(plan_data(command.verb, backend_.data_mode, backend_family_, backend_.lacks_epsv), client);
   asked_argument_ = command.argument;
   takes_silence_ = false;
   backend_fell_back_ = false;
@@ -125,7 +125,7 @@ void Session::finish_data_reply(int code) {
     return run_queued();
   }
   if (data_.plan().backend == Mode::Passive) {
-    const bool low = backend_data_ && backend_data_->port < 1024 && !options_.allow_low_data_ports;
+    const bool low = backend_data_ && backend_data_->port < 1024 && !backend_.allow_low_data_ports;
     if (!backend_data_ || low) {
       warn(low ? "the backend's passive port is below 1024 (backends.*.allow_low_data_ports)"
                : ftp::error_text(backend_error_.value_or(ftp::AddressError::NoAddress)),
@@ -134,10 +134,10 @@ void Session::finish_data_reply(int code) {
     }
     if (backend_fell_back_) {
       send(RememberNoEpsv{});
-      options_.backend_lacks_epsv = true;
+      backend_.lacks_epsv = true;
     }
     std::optional<ftp::Address> address;
-    if (is_trusted(backend_data_->address, options_.data_address, options_.trusted_data)) {
+    if (is_trusted(backend_data_->address, backend_.data_address, backend_.trusted_data)) {
       address = backend_data_->address;
     }
     data_.backend_at(address, backend_data_->port);
@@ -222,7 +222,7 @@ void Session::open_legs() {
   if (data_.stands(Client) && data_.stands(Backend)) {
     data_.opened();
     send(RelayData{.client_tls = security_.has_private_data(),
-                   .backend_tls = options_.backend_tls != config::BackendTls::Off && options_.backend_private_data});
+                   .backend_tls = backend_.tls != config::BackendTls::Off && backend_.private_data});
     if (has_word) send(ExpectData{});
   }
 }

@@ -9,14 +9,6 @@ namespace {
 // A final reply is a line or a few. Beyond this a hostile one loses its middle, not its end.
 constexpr std::size_t kHeldReplyLimit = std::size_t{64} * 1024;
 
-/// What FEAT must not promise through a gateway, and what it may.
-ftp::FeatPolicy feat_policy(const config::Policy& policy, const ClientSecurity& security) {
-  ftp::FeatPolicy feat{.removed = {"LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"}, .added = {"EPSV"}};
-  (policy.allow_active ? feat.added : feat.removed).emplace_back("EPRT");
-  security.edit(feat);
-  return feat;
-}
-
 }  // namespace
 
 void Session::on(const BackendLine& line) {
@@ -43,7 +35,7 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
       discarding_ = true;
     }
     // 120 speaks of the server's own delay (a greeting, REIN), never of a data connection.
-    if (answering_ != nullptr && line.is_preliminary() && line.code != 120 && !answering_->greeting &&
+    if (answering_ != nullptr && line.is_preliminary() && line.code != 120 && !answering_->is_own() &&
         data_.state() != DataChannel::State::SettingUp) {
       answering_->preliminary = true;
       answering_->transfer = true;
@@ -79,13 +71,15 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
 void Session::take_reply(const ftp::ReplyLine& line) {
   if (answering_->greeting) return take_greeting(line);
   if (answering_->security) return take_security_reply(line);
+  if (answering_->repeated) return take_repeated_reply(line);
   if (answering_->transfer && !line.is_preliminary()) return take_transfer_reply(line);
   take_plain_reply(line);
 }
 
 void Session::take_stray(const ftp::ReplyLine& line) {
   if (line.line.empty() || discarding_) return;  // F11
-  to_client(line.line);                          // F6: banners that are no replies
+  if (front_ && !greeted_) return;
+  to_client(line.line);  // F6: banners that are no replies
 }
 
 void Session::take_plain_reply(const ftp::ReplyLine& line) {
@@ -114,8 +108,17 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
   run_queued();
 }
 
+/// What FEAT must not promise through a gateway, and what it may.
+ftp::FeatPolicy Session::feat_policy() const {
+  ftp::FeatPolicy feat{.removed = {"LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"}, .added = {"EPSV"}};
+  (options_.policy.allow_active ? feat.added : feat.removed).emplace_back("EPRT");
+  if (front_) feat.added.emplace_back("HOST");
+  security_.edit(feat);
+  return feat;
+}
+
 void Session::take_feat_reply(const ftp::ReplyLine& line) {
-  if (!feat_) feat_.reset(new FeatReply{.policy = feat_policy(options_.policy, security_)});
+  if (!feat_) feat_.reset(new FeatReply{.policy = feat_policy()});
   std::string text;
   feat_->editor.edit(line, text);
   if (!text.empty()) send(ToClient{std::move(text)});
@@ -128,11 +131,13 @@ void Session::note_login(const Pending& command, int code) {
   if (command.verb == ftp::Verb::Rein && code == 220) {
     logged_in_ = false;
     user_.clear();
+    if (front_) front_->forget();
   }
   if (!asks || code == 331 || code == 332) return;
   if (code >= 200 && code < 300) {
     if (!logged_in_) send(Note{LoginNote{user_, true}});
     logged_in_ = true;
+    if (front_) front_->logged_in();
   } else if (code == 530 || code == 430 || code == 532) {
     send(Note{LoginNote{user_, false}});
   }

@@ -15,7 +15,7 @@ void Session::start_tls(Leg leg) {
 /// True when the command was answered here.
 bool Session::secure(const ftp::Command& command) {
   auto own = security_.answer(command);
-  if (!own && command.verb == ftp::Verb::Rein && options_.backend_tls != config::BackendTls::Off) {
+  if (!own && command.verb == ftp::Verb::Rein && backend_.tls != config::BackendTls::Off) {
     own = ClientSecurity::Answer{.reply = ftp::write_reply(502, "REIN isn't available here.")};
   }
   if (!own) return false;
@@ -36,10 +36,14 @@ void Session::on(const TlsStarted& started) {
   handshake_.reset();
   if (started.leg == Client) {
     security_.secured();
-    if (!connected_) return send(ConnectBackend{});
+    if (front_) {
+      front_->tls = started.client;
+    } else if (!connected_) {
+      choose_backend(&started.client);
+    }
     return run_queued();
   }
-  if (options_.backend_tls == config::BackendTls::Explicit) return secure_backend_data();
+  if (backend_.tls == config::BackendTls::Explicit) return secure_backend_data();
   replies_.push({.greeting = true});
 }
 
@@ -51,7 +55,10 @@ void Session::on(const TlsFailed& failed) {
 // The backend's greeting goes on to the client when all is ready behind it: a backend whose TLS fails is one that
 // couldn't be reached.
 void Session::take_greeting(const ftp::ReplyLine& line) {
-  if (options_.backend_tls == config::BackendTls::Off) {
+  if (front_) {
+    // The client has had its greeting; a refusal is the answer to its USER.
+    if (line.is_failure()) to_client(line.line);
+  } else if (backend_.tls == config::BackendTls::Off) {
     to_client(line.line);
   } else if (greeting_.size() < options_.limits.line_bytes * 8 || line.ends_reply()) {
     greeting_.append(line.line).append("\r\n");
@@ -62,7 +69,7 @@ void Session::take_greeting(const ftp::ReplyLine& line) {
     if (!greeting_.empty()) reply(greeting_);
     return end(EndReason::Refused);
   }
-  switch (options_.backend_tls) {
+  switch (backend_.tls) {
     case config::BackendTls::Off:
       return greet();
     case config::BackendTls::Explicit:
@@ -88,7 +95,7 @@ void Session::take_security_reply(const ftp::ReplyLine& line) {
 }
 
 void Session::secure_backend_data() {
-  if (!options_.backend_private_data) return greet();
+  if (!backend_.private_data) return greet();
   ask_security(ftp::Verb::Pbsz, "0");
 }
 
@@ -98,6 +105,7 @@ void Session::refuse_security(std::string_view why) {
 }
 
 void Session::greet() {
+  if (front_) return tell_backend();
   greeted_ = true;
   if (!greeting_.empty()) reply(std::exchange(greeting_, {}));
   run_queued();

@@ -190,6 +190,11 @@ bool Tls::is_bound() const {
 
 std::string_view Tls::version() const { return SSL_get_version(state_->ssl.get()); }
 
+std::string_view Tls::server_name() const {
+  const char* name = SSL_get_servername(state_->ssl.get(), TLSEXT_NAMETYPE_host_name);
+  return name == nullptr ? std::string_view() : std::string_view(name);
+}
+
 std::optional<std::string> Tls::peer() const {
   X509* certificate = SSL_get0_peer_certificate(state_->ssl.get());
   if (certificate == nullptr) return std::nullopt;

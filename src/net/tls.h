@@ -118,6 +118,8 @@ class Tls {
   /// Server, Channel::Data, behind the handshake: it resumed a session of the binding's control channel.
   [[nodiscard]] bool is_bound() const;
   [[nodiscard]] std::string_view version() const;  ///< "TLSv1.3"
+  /// Server: the name that the client asked for (SNI, RFC 6066 §3); empty without one.
+  [[nodiscard]] std::string_view server_name() const;
   /// The subject of the peer's certificate (RFC 4514), if it sent one.
   [[nodiscard]] std::optional<std::string> peer() const;
   /// What failed, for the log.

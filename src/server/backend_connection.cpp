@@ -4,39 +4,46 @@
 
 namespace pasvgate::server {
 
-BackendConnection::BackendConnection(net::Loop& loop, Groups& groups, std::string backend,
-                                     gateway::ServerGroup::Client client, std::chrono::milliseconds timeout,
-                                     OnDone on_done)
-    : loop_(loop),
-      groups_(groups),
-      backend_(std::move(backend)),
-      client_(std::move(client)),
-      timeout_(timeout),
-      on_done_(std::move(on_done)),
-      first_(loop, [this] { next(); }) {
+BackendConnection::BackendConnection(net::Loop& loop, To to, std::chrono::milliseconds timeout, OnDone on_done)
+    : loop_(loop), to_(std::move(to)), timeout_(timeout), on_done_(std::move(on_done)), first_(loop, [this] {
+        next();
+      }) {
   first_.start(std::chrono::milliseconds(0));
 }
 
 void BackendConnection::next() {
-  auto place = groups_.pick(backend_, client_, tried_);
+  std::visit([this](const auto& choice) { next_of(choice); }, to_);
+}
+
+void BackendConnection::next_of(const OfGroup& choice) {
+  auto place = choice.groups.pick(choice.backend, choice.client, tried_);
   if (place) return connect(std::move(*place));
-  if (place.error() == gateway::NoServer::Unresolved) return resolve();
-  std::string why(gateway::no_server_name(place.error()));
+  if (place.error() == gateway::NoServer::Unresolved) return resolve(choice);
+  give_up(std::string(gateway::no_server_name(place.error())));
+}
+
+void BackendConnection::next_of(const Outside& choice) {
+  if (tried_.size() < choice.at.size()) return connect(ServerPlace(choice.host, choice.at[tried_.size()]));
+  give_up("no address of " + choice.host + " answers");
+}
+
+void BackendConnection::give_up(std::string why) {
   fail(last_error_.empty() ? std::move(why) : why + "; " + last_error_);
 }
 
 /// The names that were never asked for, all at once: whatever comes of it, nobody waits for them again.
-void BackendConnection::resolve() {
-  const auto names = groups_.unasked(backend_);
+void BackendConnection::resolve(const OfGroup& choice) {
+  const auto names = choice.groups.unasked(choice.backend);
   if (names.empty()) return next();  // answered meanwhile
   answers_due_ = names.size();
   lookups_.clear();
   for (const auto& name : names) {
-    lookups_.push_back(std::make_unique<net::Lookup>(loop_, name, timeout_, [this, name](const net::Resolved& found) {
-      if (!found) last_error_ = found.error();
-      groups_.resolved(backend_, name, found ? *found : std::vector<ftp::Address>{});
-      if (--answers_due_ == 0) next();
-    }));
+    lookups_.push_back(
+        std::make_unique<net::Lookup>(loop_, name, timeout_, [this, &choice, name](const net::Resolved& found) {
+          if (!found) last_error_ = found.error();
+          choice.groups.resolved(choice.backend, name, found ? *found : std::vector<ftp::Address>{});
+          if (--answers_due_ == 0) next();
+        }));
   }
 }
 

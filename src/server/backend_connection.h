@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "net/connector.h"
@@ -16,9 +17,19 @@
 namespace pasvgate::server {
 
 /// Connects a session to a server of its backend: to the one that the group picks, and when that fails to the next,
-/// until there is none. The group learns what came of each.
+/// until there is none. The group learns what came of each. Or to a server of no group, by its addresses.
 class BackendConnection {
  public:
+  struct OfGroup {
+    Groups& groups;
+    std::string backend;
+    gateway::ServerGroup::Client client;
+  };
+  struct Outside {
+    std::string host;
+    std::vector<ftp::Endpoint> at;
+  };
+  using To = std::variant<OfGroup, Outside>;
   struct Connected {
     net::Fd socket;
     ServerPlace server;
@@ -26,23 +37,23 @@ class BackendConnection {
   /// The error is for the log, never for a client.
   using OnDone = std::move_only_function<void(std::expected<Connected, std::string>)>;
   /// `on_done` never runs before the constructor has returned. `timeout` is for each server, and for the resolver.
-  BackendConnection(net::Loop& loop, Groups& groups, std::string backend, gateway::ServerGroup::Client client,
-                    std::chrono::milliseconds timeout, OnDone on_done);
+  BackendConnection(net::Loop& loop, To to, std::chrono::milliseconds timeout, OnDone on_done);
 
  private:
   void next();
-  void resolve();
+  void next_of(const OfGroup& choice);
+  void next_of(const Outside& choice);
+  void resolve(const OfGroup& choice);
+  void give_up(std::string why);
   void connect(ServerPlace place);
   void fail(std::string why);
 
   net::Loop& loop_;
-  Groups& groups_;
-  const std::string backend_;
-  const gateway::ServerGroup::Client client_;
+  const To to_;
   const std::chrono::milliseconds timeout_;
   OnDone on_done_;
   net::Timer first_;                  ///< Begins it, so that an answer that is there at once still comes later.
-  std::vector<std::uint64_t> tried_;  ///< Servers, by id.
+  std::vector<std::uint64_t> tried_;  ///< Servers, by id; of no group: one entry an address.
   std::string last_error_;
   std::vector<std::unique_ptr<net::Lookup>> lookups_;
   std::size_t answers_due_ = 0;  ///< Of `lookups_`.

@@ -38,12 +38,14 @@ ServerPlace::~ServerPlace() {
 }
 
 void ServerPlace::connected() {
+  if (groups_ == nullptr) return;
   groups_->change(backend_,
                   [&](ServerGroup& group, ServerGroup::Changes& changes) { group.connected(pick_.id, changes); });
 }
 
 void ServerPlace::connect_failed(std::string_view why) {
   Groups* const groups = std::exchange(groups_, nullptr);
+  if (groups == nullptr) return;
   groups->change(backend_, [&](ServerGroup& group, ServerGroup::Changes& changes) {
     group.connect_failed(pick_.id, why, now(), changes);
     groups->count_sessions(backend_, group, pick_);

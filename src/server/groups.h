@@ -24,6 +24,8 @@ class Groups;
 /// A session's place on a server, from the pick until it is destroyed.
 class ServerPlace {
  public:
+  /// On a server of no group: counted nowhere.
+  ServerPlace(std::string host, const ftp::Endpoint& at) : pick_{.id = 0, .at = at, .host = std::move(host)} {}
   ServerPlace(Groups& groups, std::string backend, gateway::ServerGroup::Pick pick)
       : groups_(&groups), backend_(std::move(backend)), pick_(std::move(pick)) {}
   ServerPlace(ServerPlace&& other) noexcept
@@ -47,7 +49,7 @@ class ServerPlace {
   void connect_failed(std::string_view why);
 
  private:
-  Groups* groups_;  ///< None: given back.
+  Groups* groups_ = nullptr;  ///< None: given back, or of no group.
   std::string backend_;
   gateway::ServerGroup::Pick pick_;
 };

@@ -3,17 +3,9 @@
 #include "server/session_driver.h"
 #include "server/worker.h"
 
-// One function an action of gateway::Session; those of the data channel are in session_data.cpp.
+// One function an action of gateway::Session; those of the data channel are in session_data.cpp,
+// those of TLS in session_tls.cpp, those of the backend in session_backend.cpp.
 namespace pasvgate::server {
-
-void SessionDriver::execute(const gateway::ConnectBackend&) {
-  connecting_ = std::make_unique<BackendConnection>(
-      worker_.loop(), worker_.shared().groups, listener_.backend,
-      gateway::ServerGroup::Client{.address = client_address_.address, .user = {}}, config_->timeouts.backend_connect,
-      [this](std::expected<BackendConnection::Connected, std::string> connected) {
-        backend_connected(std::move(connected));
-      });
-}
 
 void SessionDriver::execute(const gateway::ToClient& action) { client_.stream->queue(action.text); }
 
@@ -54,7 +46,8 @@ void SessionDriver::execute(const gateway::SetTimer& action) { timer_.start(acti
 void SessionDriver::execute(const gateway::StopTimer&) { timer_.stop(); }
 
 void SessionDriver::execute(const gateway::RememberNoEpsv&) {
-  worker_.shared().without_epsv.with([&](auto& backends) { backends.insert(listener_.backend); });
+  if (own_backend_) return;
+  worker_.shared().without_epsv.with([&](auto& backends) { backends.insert(std::string(backend_name_)); });
 }
 
 void SessionDriver::execute(const gateway::Note& note) {

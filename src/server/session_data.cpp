@@ -47,7 +47,7 @@ void SessionDriver::drop_lease() {
 }
 
 void SessionDriver::execute(const gateway::ListenForBackend&) {
-  auto listening = net::listen_in(inside_address_, backend_settings_.active_ports, worker_.random());
+  auto listening = net::listen_in(inside_address_, backend_settings_->active_ports, worker_.random());
   const auto at = listening ? net::local_endpoint(*listening) : std::nullopt;
   if (!at) {
     if (!listening) {
@@ -69,7 +69,7 @@ void SessionDriver::execute(const gateway::ListenForBackend&) {
 
 bool SessionDriver::is_backend(const ftp::Endpoint& peer) {
   if (peer.address == backend_address_) return true;
-  if (gateway::is_trusted(peer.address, backend_settings_.data_address, backend_settings_.trusted_data)) return true;
+  if (gateway::is_trusted(peer.address, backend_settings_->data_address, backend_settings_->trusted_data)) return true;
   worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::NotBackend);
   observe::log(config::LogLevel::Warn, "data connection that isn't the backend's",
                {{"session", log_.id()}, {"from", peer.text()}});

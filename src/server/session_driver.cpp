@@ -16,21 +16,14 @@ using namespace std::chrono_literals;
 constexpr std::size_t kQueueLimit = std::size_t{64} * 1024;
 
 gateway::SessionOptions options(const config::Config& config, const config::Listener& listener,
-                                const ftp::Address& client, bool lacks_epsv) {
-  const config::Backend& backend = config.backends.at(listener.backend);
+                                const ftp::Address& client) {
   return {.limits = config.limits,
           .timeouts = config.timeouts,
           .policy = config.policy,
-          .data_mode = backend.data_mode,
-          .data_address = backend.data_address,
-          .trusted_data = backend.trusted_data,
-          .allow_low_data_ports = backend.allow_low_data_ports,
           .client_tls = listener.tls,
           .require_private_data = listener.require_private_data,
-          .backend_tls = backend.tls,
-          .backend_private_data = backend.tls_private_data,
-          .client = client,
-          .backend_lacks_epsv = lacks_epsv};
+          .rules = &listener,
+          .client = client};
 }
 
 /// A worker's listener is one of the configuration's, by its name.
@@ -52,13 +45,10 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       config_(std::move(config)),
       tls_(std::move(tls)),
       listener_(in_config(*config_, listener)),
-      backend_settings_(config_->backends.at(listener.backend)),
       client_address_(client.peer),
       dialled_(dialled_address(client.socket)),
       started_(uv_hrtime()),
-      session_(
-          options(*config_, listener_, client.peer.address,
-                  worker.shared().without_epsv.with([&](const auto& set) { return set.contains(listener.backend); }))),
+      session_(options(*config_, listener_, client.peer.address)),
       log_(id, listener.name, client.peer),
       client_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Decode)},
       backend_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Verbatim)},
@@ -127,6 +117,8 @@ void SessionDriver::on_bytes(net::Stream& stream, std::string_view bytes) {
 }
 
 void SessionDriver::take_lines(Leg& leg, std::string_view bytes) {
+  // A line may bring another backend; then what is left is nobody's.
+  const auto* const stream = leg.stream.get();
   while (!leg.is_paused() && !ended_) {
     const auto line = leg.framer.next(bytes);
     if (!line) break;
@@ -140,6 +132,7 @@ void SessionDriver::take_lines(Leg& leg, std::string_view bytes) {
     }
     // Between two lines, so that a peer that doesn't read stops a reply of megabytes.
     flow_control();
+    if (leg.stream.get() != stream) return;
   }
   if (!bytes.empty() && !ended_) leg.unread.append(bytes);
 }
@@ -247,21 +240,21 @@ void SessionDriver::backend_connected(std::expected<BackendConnection::Connected
   connecting_.reset();
   if (!connected) {
     observe::log(config::LogLevel::Warn, "backend unreachable",
-                 {{"session", log_.id()}, {"backend", listener_.backend}, {"error", connected.error()}});
+                 {{"session", log_.id()}, {"backend", std::string(backend_name_)}, {"error", connected.error()}});
     return handle(gateway::BackendUnreachable{});
   }
   net::Fd& socket = connected->socket;
   const auto peer = net::peer_endpoint(socket);
   const auto local = net::local_endpoint(socket);
   if (!peer || !local) return handle(gateway::BackendUnreachable{});  // reset in the moment it stood
-  worker_.shared().metrics.backend_connected(std::chrono::nanoseconds(uv_hrtime() - started_));
+  worker_.shared().metrics.backend_connected(std::chrono::nanoseconds(uv_hrtime() - connect_started_));
   backend_address_ = peer->address;
   inside_address_ = local->address;
-  backend_host_ = backend_settings_.tls_name.value_or(connected->server.host());
+  backend_host_ = backend_settings_->tls_name.value_or(connected->server.host());
   server_ = std::move(connected->server);
   net::tune_control(socket);
   backend_.stream = std::make_unique<net::Stream>(worker_.loop(), std::move(socket), worker_.read_buffer(), *this);
-  handle(gateway::BackendConnected{backend_address_.family()});
+  handle(gateway::BackendConnected{backend_address_.family(), backend_traits()});
 }
 
 /// The session has ended: everything but the client's control connection goes at once; that one says its last words
@@ -271,6 +264,7 @@ void SessionDriver::close_session() {
     closing_ = true;
     timer_.stop();
     release_data(true);
+    lookup_.reset();
     connecting_.reset();
     if (backend_.stream) {
       if (backend_.stream->is_open()) backend_.stream->shutdown();

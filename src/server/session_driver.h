@@ -97,6 +97,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void flow_control();
 
   void execute(const gateway::ConnectBackend& action);
+  void execute(const gateway::DropBackend& action);
   void execute(const gateway::ToClient& action);
   void execute(const gateway::ToBackend& action);
   void execute(const gateway::TakeLease& action);
@@ -127,6 +128,11 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   static constexpr std::string_view kLateHandshake = "the TLS handshake took too long";
   std::unique_ptr<net::Tls> make_tls(gateway::Leg leg, const net::Fd& socket, net::Tls::Channel channel);
   std::unique_ptr<net::Relay> make_relay(const gateway::RelayData& action);
+  [[nodiscard]] gateway::BackendTraits backend_traits() const;
+  void look_up_host(const config::HostPort& host);
+  void connect_host(const config::HostPort& host, std::vector<ftp::Address> addresses);
+  void connect_outside(std::string host, std::vector<ftp::Endpoint> servers);
+  void connect_to(BackendConnection::To to);
   void backend_connected(std::expected<BackendConnection::Connected, std::string> connected);
   [[nodiscard]] bool is_backend(const ftp::Endpoint& peer);
   void connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from);
@@ -144,11 +150,15 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   const std::uint64_t id_;
   const std::shared_ptr<const config::Config> config_;
   const std::shared_ptr<const TlsContexts> tls_;
-  const config::Listener& listener_;         ///< In `config_`.
-  const config::Backend& backend_settings_;  ///< In `config_`.
+  const config::Listener& listener_;  ///< In `config_`.
+  /// Of the backend that was ordered last: in `config_`, or `own_backend_`.
+  const config::Backend* backend_settings_ = nullptr;
+  std::string_view backend_name_;                 ///< Its group's, in `config_`.
+  std::unique_ptr<config::Backend> own_backend_;  ///< For a server outside the groups.
   const ftp::Endpoint client_address_;
   const ftp::Address dialled_;
   const std::uint64_t started_;  ///< Nanoseconds of uv_hrtime.
+  std::uint64_t connect_started_ = 0;
 
   gateway::Session session_;
   std::vector<gateway::Event> later_;  ///< Events that came while one was handled; never lines.
@@ -158,6 +168,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   ftp::Address backend_address_;  ///< The control peer.
   std::string backend_host_;      ///< As the configuration names it.
   ftp::Address inside_address_;   ///< Ours, as the backend knows it.
+  std::unique_ptr<net::Lookup> lookup_;
   std::unique_ptr<BackendConnection> connecting_;
   std::optional<ServerPlace> server_;  ///< That the backend's control connection goes to.
   net::Timer timer_;

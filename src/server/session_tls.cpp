@@ -20,7 +20,7 @@ std::unique_ptr<net::Tls> SessionDriver::make_tls(gateway::Leg leg, const net::F
   if (leg == gateway::Leg::Client) {
     return std::make_unique<net::Tls>(tls_->listeners, socket.get(), channel, client_.binding);
   }
-  return std::make_unique<net::Tls>(tls_->backends.at(listener_.backend), socket.get(), backend_.binding,
+  return std::make_unique<net::Tls>(tls_->backends.at(std::string(backend_name_)), socket.get(), backend_.binding,
                                     backend_host_);
 }
 
@@ -38,7 +38,7 @@ void SessionDriver::on_secured(net::Stream& stream) {
                 {"version", std::string(tls.version())},
                 {"resumed", tls.is_resumed() ? "true" : "false"},
                 {"subject", tls.peer().value_or("")}});
-  handle(gateway::TlsStarted{leg});
+  handle(gateway::TlsStarted{leg, {std::string(tls.server_name()), tls.peer().value_or("")}});
 }
 
 void SessionDriver::tls_failed(gateway::Leg leg, std::string_view why) {

@@ -143,9 +143,15 @@ void Worker::retire(std::unique_ptr<net::Relay> relay) {
   if (next_turn_) next_turn_.start();
 }
 
+void Worker::retire(std::unique_ptr<net::Stream> stream) {
+  dead_streams_.push_back(std::move(stream));
+  next_turn_.start();
+}
+
 void Worker::bury() {
   next_turn_.stop();
   dead_relays_.clear();
+  dead_streams_.clear();
   shared_.sessions.fetch_sub(dead_sessions_.size());
   std::exchange(dead_sessions_, {}).clear();
   dead_relays_.clear();

@@ -14,6 +14,7 @@
 #include "net/loop.h"
 #include "net/pipe_pool.h"
 #include "net/relay.h"
+#include "net/stream.h"
 #include "server/shared.h"
 
 namespace pasvgate::server {
@@ -54,6 +55,7 @@ class Worker {
   /// Destroys it in the next turn.
   void retire(std::uint64_t session);
   void retire(std::unique_ptr<net::Relay> relay);
+  void retire(std::unique_ptr<net::Stream> stream);
 
  private:
   struct OpenListener {
@@ -106,6 +108,7 @@ class Worker {
   std::unordered_map<std::uint64_t, std::unique_ptr<SessionDriver>> sessions_;
   std::vector<std::unique_ptr<SessionDriver>> dead_sessions_;
   std::vector<std::unique_ptr<net::Relay>> dead_relays_;
+  std::vector<std::unique_ptr<net::Stream>> dead_streams_;
   std::uint64_t next_session_;
   bool draining_ = false;
   bool stopping_ = false;

@@ -112,13 +112,21 @@ class Strategies(Group):
         self.assertEqual({key: value for key, value in after.items() if before[key] != 0},
                          {key: value for key, value in before.items() if value != 0})
 
-    def test_user_hash_by_client(self):
-        """No user is known before the backend is chosen: then it is the client's address."""
+    def test_user_hash(self):
+        """A user's server is the same from every address; who hasn't said USER has none yet."""
         self.start(strategy="user_hash")
-        found = set()
-        for _ in range(6):
-            found |= set(self.spread(1))
-        self.assertEqual(len(found), 1)
+        def server_by_user(source):
+            found = {}
+            for number in range(40):
+                with Raw(self.gateway.address, source=source) as client:
+                    self.assertEqual(client.greeting.text, "FTP server ready")
+                    before = [len(stub.commands) for stub in self.stubs]
+                    self.assertEqual(client.command(f"USER user{number}").code, 331)
+                    found[number], = [i for i, stub in enumerate(self.stubs) if len(stub.commands) > before[i]]
+            return found
+        found = server_by_user("127.0.0.2")
+        self.assertEqual(set(found.values()), {0, 1, 2})
+        self.assertEqual(server_by_user("127.0.0.3"), found)
 
     def test_max_sessions(self):
         self.start([{"max_sessions": 1}, {"max_sessions": 2}, {"max_sessions": 1}])

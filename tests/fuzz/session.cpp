@@ -21,13 +21,13 @@ using namespace pasvgate::gateway;
 
 class World {
  public:
-  explicit World(std::uint8_t modes) : session_(options(modes)) {
+  explicit World(std::uint8_t modes) : traits_(traits(modes)), session_(options(modes)) {
     session_.begin(actions_);
     take_actions();
   }
 
   void step(std::uint8_t choice, std::string_view text) {
-    switch (choice % 27) {
+    switch (choice % 36) {
       case 0:
       case 1:
         return play(ClientLine{text});
@@ -35,9 +35,9 @@ class World {
       case 3:
         return play(BackendLine{text});
       case 4:
-        return play(BackendConnected{ftp::Family::V4});
+        return play(BackendConnected{ftp::Family::V4, traits_});
       case 5:
-        return play(BackendConnected{ftp::Family::V6});
+        return play(BackendConnected{ftp::Family::V6, traits_});
       case 6:
         return play(LeaseGranted{50000, ftp::Address::v4({203, 0, 113, 10})});
       case 7:
@@ -80,6 +80,24 @@ class World {
         return play(TlsFailed{text.empty() ? Leg::Client : Leg::Backend});
       case 26:
         return play(ClientLine{"AUTH TLS"});
+      case 27:
+        return play(ClientLine{"USER anna"});
+      case 28:
+        return play(ClientLine{"USER bert"});
+      case 29:
+        return play(ClientLine{"USER carl@ftp.internal"});
+      case 30:
+        return play(ClientLine{"USER carl@192.0.2.1"});
+      case 31:
+        return play(ClientLine{"HOST two.example"});
+      case 32:
+        return play(BackendUnreachable{.forbidden = text.empty()});
+      case 33:
+        return play(BackendLine{"220 hello"});
+      case 34:
+        return play(BackendLine{"530 no"});
+      case 35:
+        return play(TlsStarted{Leg::Client, {std::string(text), std::string(text)}});
       default:
         return;
     }
@@ -89,8 +107,13 @@ class World {
   void play(const Event& event) {
     // The driver never reports what can't have happened.
     if (std::holds_alternative<BackendConnected>(event)) {
-      if (connected_ || !asked_backend_) return;
+      if (!asked_backend_) return;
+      asked_backend_ = false;
       connected_ = true;
+    }
+    if (std::holds_alternative<BackendUnreachable>(event)) {
+      if (!asked_backend_) return;
+      asked_backend_ = false;
     }
     if (std::holds_alternative<BackendLine>(event) && !connected_) return;
     if (std::holds_alternative<LeaseGranted>(event) || std::holds_alternative<LeaseRefused>(event)) {
@@ -140,7 +163,7 @@ class World {
     take_actions();
     // Something always ends the wait: the session's timer, the driver's for a lease or a connection, or the relay's.
     const bool has_bound =
-        timer_ || !connected_ || asked_ || leased_ || asked_port_ || relaying_ || dialling_[0] || dialling_[1];
+        timer_ || asked_backend_ || asked_ || leased_ || asked_port_ || relaying_ || dialling_[0] || dialling_[1];
     require(ended_ || has_bound);
   }
 
@@ -174,7 +197,15 @@ class World {
     }
     if (std::holds_alternative<SetTimer>(action)) timer_ = true;
     if (std::holds_alternative<StopTimer>(action)) timer_ = false;
-    if (std::holds_alternative<ConnectBackend>(action)) asked_backend_ = true;
+    if (std::holds_alternative<ConnectBackend>(action)) {
+      require(!asked_backend_ && !connected_);
+      asked_backend_ = true;
+    }
+    if (std::holds_alternative<DropBackend>(action)) {
+      require(connected_ && handshake_ != Leg::Backend);
+      require(!asked_ && !leased_ && !asked_port_ && !listening_ && !relaying_);
+      connected_ = false;
+    }
     if (const auto* start = std::get_if<StartTls>(&action)) {
       require(!handshake_);
       handshake_ = start->leg;
@@ -197,11 +228,28 @@ class World {
 
   static SessionOptions options(std::uint8_t modes) {
     return {.limits = {.pipelined_commands = 4},
-            .data_mode = static_cast<config::DataMode>(modes % 3),
             .client_tls = static_cast<config::ClientTls>(modes / 3 % 4),
-            .backend_tls = static_cast<config::BackendTls>(modes / 12 % 3)};
+            .rules = modes / 36 % 2 == 0 ? nullptr : &rules()};
+  }
+  /// The backend depends on the user.
+  static const config::Listener& rules() {
+    static const config::Listener made = [] {
+      config::Listener listener;
+      listener.routes = {{.user = {"anna"}, .backend = "one"},
+                         {.host = {"two.*"}, .backend = "two"},
+                         {.sni = {"a*"}, .backend = "three"},
+                         {.certificate_subject = {"b*"}, .backend = "four"}};
+      listener.user_hosts = {{.host = "ftp.internal"}, {.host = {}, .network = ftp::Cidr::parse("10.0.0.0/8")}};
+      return listener;
+    }();
+    return made;
+  }
+  static BackendTraits traits(std::uint8_t modes) {
+    return {.data_mode = static_cast<config::DataMode>(modes % 3),
+            .tls = static_cast<config::BackendTls>(modes / 12 % 3)};
   }
 
+  const BackendTraits traits_;
   Session session_;
   std::vector<Action> actions_;
   bool connected_ = false;

@@ -52,7 +52,8 @@ TEST_CASE("schema: says what is allowed") {
 TEST_CASE("keys: writing a default changes nothing") {
   const Config plain = read_json(file_with(R"("workers": 0)")).value();
   for (const Key& key : keys()) {
-    if (key.fallback.empty()) continue;
+    // A rule has to have something, so that its keys are tested where rules are.
+    if (key.fallback.empty() || key.pointer.contains("/routes/*/")) continue;
     CAPTURE(key.pointer);
     json file = json::parse(file_with(R"("workers": 0)"));
     std::string pointer = key.pointer;

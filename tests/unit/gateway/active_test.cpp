@@ -61,7 +61,7 @@ TEST_CASE("EPRT that is refused is asked as PORT (C15), unless the backend is IP
   d.backend({"200 ok"});
   CHECK(d.to_client == "200 EPRT command successful.\r\n");
 
-  auto v6 = Dialogue::logged_in({}, ftp::Family::V6);
+  auto v6 = Dialogue::logged_in(SessionOptions{}, ftp::Family::V6);
   v6.inside = {ftp::Address::parse("2001:db8::5").value(), 40'000};
   v6.client(kPort);
   CHECK(v6.to_backend == "EPRT |2|2001:db8::5|40000|\r\n");
@@ -155,9 +155,9 @@ TEST_CASE("C10: the client's port can't be reached") {
 }
 
 TEST_CASE("an active backend that doesn't connect is waited for with a bound") {
-  SessionOptions options{.data_mode = kActive};
+  SessionOptions options;
   options.timeouts.data_connect = config::Milliseconds(7'000);
-  auto d = Dialogue::logged_in(options);
+  auto d = Dialogue::logged_in(BackendTraits{.data_mode = kActive}, ftp::Family::V4, options);
   d.client("PASV").backend({"200 ok"}).client("RETR f").event(kClientLeg).backend({"150 x"}).forget();
   CHECK(d.timer == config::Milliseconds(7'000));
   d.event(TimerFired{});

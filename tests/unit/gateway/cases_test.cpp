@@ -189,7 +189,7 @@ TEST_CASE("G35: REIN ends the data channel and the login, with or without a 120 
 }
 
 TEST_CASE("A17: an IPv6 backend that answers 227 is connected to at its control address") {
-  auto d = Dialogue::logged_in({}, ftp::Family::V6);
+  auto d = Dialogue::logged_in(SessionOptions{}, ftp::Family::V6);
   d.client("EPSV").backend({k227}).event(kClientLeg);
   CHECK(d.to_client == "229 Entering Extended Passive Mode (|||50001|)\r\n");
   REQUIRE(d.opened);
@@ -198,12 +198,12 @@ TEST_CASE("A17: an IPv6 backend that answers 227 is connected to at its control 
 
 TEST_CASE("B4, A15: an address inside a 229 counts only where it is trusted") {
   for (const bool trusts : {false, true}) {
-    SessionOptions options;
+    BackendTraits traits;
     if (trusts) {
-      options.data_address = config::DataAddress::Trust;
-      options.trusted_data = {*ftp::Cidr::parse("10.0.0.0/8")};
+      traits.data_address = config::DataAddress::Trust;
+      traits.trusted_data = {*ftp::Cidr::parse("10.0.0.0/8")};
     }
-    auto d = Dialogue::logged_in(options);
+    auto d = Dialogue::logged_in(traits);
     d.client("EPSV").backend({"229 ok (|1|10.0.0.5|1029|)"}).event(kClientLeg);
     REQUIRE(d.opened);
     CHECK(d.opened->address.has_value() == trusts);

@@ -11,19 +11,33 @@
 /// A whole dialogue as text against the pure core: no socket, no clock. Answers TakeLease by itself unless told not to.
 class Dialogue {
  public:
-  explicit Dialogue(pasvgate::gateway::SessionOptions options = {}) : session_(std::move(options)) {
+  explicit Dialogue(pasvgate::gateway::SessionOptions options = {}, pasvgate::gateway::BackendTraits backend = {})
+      : traits(std::move(backend)), session_(options) {
     session_.begin(actions_);
     for (const auto& action : std::exchange(actions_, {})) {
-      // ConnectBackend is what every session begins with but one whose client has implicit TLS.
-      if (!std::holds_alternative<pasvgate::gateway::ConnectBackend>(action)) note(action);
+      // ConnectBackend is what every session begins with but one whose client has implicit TLS, or whose backend
+      // depends on its user.
+      if (const auto* connect = std::get_if<pasvgate::gateway::ConnectBackend>(&action)) {
+        connecting = *connect;
+      } else {
+        note(action);
+      }
     }
   }
+
+  explicit Dialogue(pasvgate::gateway::BackendTraits backend)
+      : Dialogue(pasvgate::gateway::SessionOptions{}, std::move(backend)) {}
 
   /// Connected, greeted and logged in, with nothing remembered.
   static Dialogue logged_in(pasvgate::gateway::SessionOptions options = {},
                             pasvgate::ftp::Family backend = pasvgate::ftp::Family::V4) {
-    Dialogue d(std::move(options));
-    d.connect(backend);
+    return logged_in(pasvgate::gateway::BackendTraits{}, backend, options);
+  }
+  static Dialogue logged_in(pasvgate::gateway::BackendTraits backend,
+                            pasvgate::ftp::Family family = pasvgate::ftp::Family::V4,
+                            pasvgate::gateway::SessionOptions options = {}) {
+    Dialogue d(options, std::move(backend));
+    d.connect(family);
     d.backend({"220 hello"})
         .client("USER anna")
         .backend({"331 password"})
@@ -34,7 +48,7 @@ class Dialogue {
   }
 
   Dialogue& connect(pasvgate::ftp::Family family = pasvgate::ftp::Family::V4) {
-    return event(pasvgate::gateway::BackendConnected{family});
+    return event(pasvgate::gateway::BackendConnected{family, traits});
   }
   Dialogue& client(std::string_view line) { return event(pasvgate::gateway::ClientLine{line}); }
   Dialogue& backend(const std::vector<std::string_view>& lines) {
@@ -70,9 +84,11 @@ class Dialogue {
   }
   [[nodiscard]] bool ended() const { return session_.is_ended(); }
 
+  pasvgate::gateway::BackendTraits traits;  ///< Of the backend that `connect` connects to.
   std::string to_client;
   std::string to_backend;
-  std::vector<std::string> order;  ///< Names of the other actions.
+  std::vector<std::string> order;                               ///< Names of the other actions.
+  std::optional<pasvgate::gateway::ConnectBackend> connecting;  ///< The last that was ordered.
   std::optional<pasvgate::gateway::OpenBackendData> opened;
   std::optional<pasvgate::gateway::RelayData> relayed;
   std::optional<pasvgate::gateway::EndReason> reason;
@@ -109,7 +125,11 @@ inline void Dialogue::note(const pasvgate::gateway::Action& action) {
     order.emplace_back("ListenForBackend");
     if (opens_ports) session_.handle(BackendPortOpened{inside}, actions_);
   }
-  if (std::holds_alternative<ConnectBackend>(action)) order.emplace_back("ConnectBackend");
+  if (const auto* connect = std::get_if<ConnectBackend>(&action)) {
+    order.emplace_back("ConnectBackend");
+    connecting = *connect;
+  }
+  if (std::holds_alternative<DropBackend>(action)) order.emplace_back("DropBackend");
   if (const auto* start = std::get_if<StartTls>(&action)) {
     order.emplace_back("StartTls " + std::string(leg_name(start->leg)));
   }

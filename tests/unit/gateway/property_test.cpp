@@ -19,11 +19,20 @@ namespace {
 
 class Orderly {
  public:
-  Orderly(unsigned seed, config::DataMode mode, ftp::Family backend) : random_(seed), session_({.data_mode = mode}) {
+  Orderly(unsigned seed, config::DataMode mode, ftp::Family backend)
+      : random_(seed), mode_(mode), family_(backend), session_({}) {
     session_.begin(actions_);
     carry_out();
-    play(BackendConnected{backend});
+    connect();
     play(BackendLine{"220 ready"});
+    greets_ = false;
+    finals_ = 0;
+  }
+  /// One whose backend depends on its user.
+  Orderly(unsigned seed, config::DataMode mode, ftp::Family backend, const config::Listener& rules)
+      : random_(seed), mode_(mode), family_(backend), is_fronted_(true), session_({.rules = &rules}) {
+    session_.begin(actions_);
+    carry_out();
     finals_ = 0;
   }
 
@@ -43,6 +52,19 @@ class Orderly {
                                                        "STAT",
                                                        "PORT 10,0,0,1,1,1",
                                                        "EPSV 7"};
+    static const std::array<const char*, 13> kFronted{"USER anna",
+                                                      "USER bert",
+                                                      "USER carl@10.0.0.1",
+                                                      "USER carl@192.0.2.1",
+                                                      "USER dora@ftp.internal",
+                                                      "PASS yes",
+                                                      "PASS no",
+                                                      "HOST two.example",
+                                                      "CLNT x",
+                                                      "OPTS UTF8 ON",
+                                                      "REIN",
+                                                      "FEAT",
+                                                      "PASS yes"};
     for (int step = 0; step < 3000 && !session_.is_ended(); ++step) {
       auto choices = enabled();
       const bool may_speak = sent_ < count;
@@ -50,7 +72,8 @@ class Orderly {
       if (pick < choices.size()) {
         choices[pick]();
       } else if (may_speak && pick < choices.size() + 2) {
-        say(kCommands.at(random_() % kCommands.size()));
+        const bool of_front = is_fronted_ && random_() % 3 != 0;
+        say(of_front ? kFronted.at(random_() % kFronted.size()) : kCommands.at(random_() % kCommands.size()));
       } else if (choices.empty() && !may_speak && !quit_) {
         quit_ = true;
         say("QUIT");
@@ -77,6 +100,20 @@ class Orderly {
 
   [[nodiscard]] std::vector<std::function<void()>> enabled() {
     std::vector<std::function<void()>> choices;
+    if (connecting_) {
+      choices.emplace_back([this] { connect(); });
+      if (may_be_forbidden_)
+        choices.emplace_back([this] {
+          connecting_ = false;
+          play(BackendUnreachable{.forbidden = true});
+        });
+    }
+    if (greets_)
+      choices.emplace_back([this] {
+        greets_ = false;
+        play(BackendLine{random_() % 2 == 0 ? "120 wait" : "220-hello"});
+        play(BackendLine{"220 ready"});
+      });
     if (asked_lease_)
       choices.emplace_back([this] {
         asked_lease_ = false;
@@ -117,7 +154,7 @@ class Orderly {
     }
     if (transferring_) choices.emplace_back([this] { end_transfer(); });
     // ABOR alone is read during a transfer.
-    const bool reads = !heard_.empty() && (!transferring_ || heard_.front().contains("ABOR"));
+    const bool reads = !greets_ && !heard_.empty() && (!transferring_ || heard_.front().contains("ABOR"));
     if (reads) choices.emplace_back([this] { answer(); });
     return choices;
   }
@@ -149,9 +186,20 @@ class Orderly {
       if (std::exchange(transferring_, false)) play(BackendLine{"426 aborted"});
       return play(BackendLine{"226 ok"});
     }
+    if (verb == "USER") return play(BackendLine{"331 go on"});
+    if (verb == "PASS") return play(BackendLine{command.contains("yes") ? "230 in" : "530 no"});
+    if (verb == "REIN") return play(BackendLine{"220 anew"});
+    if (verb == "HOST" || verb == "CLNT") return play(BackendLine{"500 what"});
     if (verb == "STAT") return play(BackendLine{"211 fine"});
     if (verb == "REST") return play(BackendLine{"350 at 5"});
     play(BackendLine{verb == "QUIT" ? "221 bye" : "200 ok"});
+  }
+
+  void connect() {
+    connecting_ = false;
+    connected_ = true;
+    greets_ = true;
+    play(BackendConnected{family_, {.data_mode = mode_}});
   }
 
   void play(const Event& event) {
@@ -176,7 +224,21 @@ class Orderly {
       text.remove_prefix(line.size() + 2);
     }
   }
-  void execute(const ToBackend& told) { heard_.push_back(told.text); }
+  void execute(const ToBackend& told) {
+    CHECK(connected_);
+    heard_.push_back(told.text);
+  }
+  void execute(const ConnectBackend& order) {
+    CHECK_FALSE(connected_);
+    CHECK_FALSE(connecting_);
+    connecting_ = true;
+    may_be_forbidden_ = order.target.host.has_value();
+  }
+  void execute(const DropBackend&) {
+    CHECK(connected_);
+    CHECK(heard_.empty());
+    connected_ = has_setup_ = transferring_ = false;
+  }
   void execute(const TakeLease&) {
     CHECK(leases_ == 0);
     CHECK_FALSE(asked_lease_);
@@ -206,12 +268,19 @@ class Orderly {
   }
 
   std::mt19937 random_;
+  config::DataMode mode_;
+  ftp::Family family_;
+  bool is_fronted_ = false;
   Session session_;
   std::vector<Action> actions_;
   std::deque<std::string> heard_;  // By the backend.
   int sent_ = 0;
   int finals_ = 0;
   int leases_ = 0;
+  bool connecting_ = false;
+  bool may_be_forbidden_ = false;
+  bool connected_ = false;
+  bool greets_ = false;  // The backend has yet to.
   bool quit_ = false;
   bool ended_ = false;
   bool timer_ = false;
@@ -233,6 +302,20 @@ TEST_CASE("whatever the order of events, each command has one final reply") {
     CAPTURE(seed);
     Orderly world(seed, mode, family);
     world.walk(12);
+    world.check();
+  }
+}
+
+TEST_CASE("the same where the gateway answers first, and users go from backend to backend") {
+  config::Listener rules;
+  rules.routes = {{.user = {"anna"}, .backend = "one"}, {.host = {"two.example"}, .backend = "two"}};
+  rules.user_hosts = {{.host = "ftp.internal"}, {.host = {}, .network = ftp::Cidr::parse("10.0.0.0/8")}};
+  for (unsigned seed = 0; seed < 3000; ++seed) {
+    const auto mode = static_cast<config::DataMode>(seed % 3);
+    const auto family = seed / 3 % 2 == 0 ? ftp::Family::V4 : ftp::Family::V6;
+    CAPTURE(seed);
+    Orderly world(seed, mode, family, rules);
+    world.walk(16);
     world.check();
   }
 }

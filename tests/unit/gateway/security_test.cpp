@@ -29,9 +29,7 @@ std::string said(ClientSecurity& security, std::string_view line) {
 }
 
 SessionOptions client(ClientTls mode) { return {.client_tls = mode}; }
-SessionOptions backend(BackendTls mode, bool is_private = true) {
-  return {.backend_tls = mode, .backend_private_data = is_private};
-}
+BackendTraits backend(BackendTls mode, bool is_private = true) { return {.tls = mode, .private_data = is_private}; }
 
 }  // namespace
 
@@ -210,9 +208,7 @@ TEST_CASE("CCC goes on in clear behind its 200") {
 
 TEST_CASE("a transfer says to the relay which legs are encrypted") {
   for (const bool is_private : {false, true}) {
-    SessionOptions options = backend(BackendTls::Explicit, is_private);
-    options.client_tls = ClientTls::Optional;
-    Dialogue d(options);
+    Dialogue d(client(ClientTls::Optional), backend(BackendTls::Explicit, is_private));
     d.connect().backend({"220 hello", "234 go on"}).event(TlsStarted{Leg::Backend});
     if (is_private) d.backend({"200 ok", "200 ok"});
     d.client("AUTH TLS").event(TlsStarted{Leg::Client});

@@ -110,11 +110,12 @@ TEST_CASE("low data ports only where allowed") {
 }
 
 TEST_CASE("data_address trust: an address in the list is used, another is not") {
-  SessionOptions options{.data_address = config::DataAddress::Trust, .trusted_data = {*ftp::Cidr::parse("10.0.0.0/8")}};
-  auto inside = Dialogue::logged_in(options);
+  const BackendTraits traits{.data_address = config::DataAddress::Trust,
+                             .trusted_data = {*ftp::Cidr::parse("10.0.0.0/8")}};
+  auto inside = Dialogue::logged_in(traits);
   inside.client("PASV").backend({"227 (10,0,0,5,4,5)"}).event(DataConnected{Leg::Client});
   CHECK(inside.opened->address == ftp::Address::v4({10, 0, 0, 5}));
-  auto outside = Dialogue::logged_in(options);
+  auto outside = Dialogue::logged_in(traits);
   outside.client("PASV").backend({"227 (192,0,2,5,4,5)"}).event(DataConnected{Leg::Client});
   CHECK_FALSE(outside.opened->address);
 }
@@ -158,7 +159,7 @@ TEST_CASE("EPSV falls back to PASV on a backend that lacks it, and that is remem
   d.forget().client("EPSV");
   CHECK(d.to_backend == "PASV\r\n");
 
-  auto later = Dialogue::logged_in({.backend_lacks_epsv = true});
+  auto later = Dialogue::logged_in({.lacks_epsv = true});
   later.client("EPSV").backend({"227 (10,0,0,5,4,5)"});
   CHECK(later.to_backend == "PASV\r\n");
 }
@@ -199,7 +200,7 @@ TEST_CASE("EPSV arguments") {
 }
 
 TEST_CASE("an IPv6 backend is asked by EPSV, whatever the client asks") {
-  auto d = Dialogue::logged_in({}, ftp::Family::V6);
+  auto d = Dialogue::logged_in(SessionOptions{}, ftp::Family::V6);
   d.client("PASV").backend({"229 ok (|||1029|)"});
   CHECK(d.to_backend == "EPSV\r\n");
   CHECK(d.to_client == kRewritten);
