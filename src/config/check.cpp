@@ -37,6 +37,7 @@ class Check {
              in_quotes(*backend.tls_name) + " begins with a dot; write one whole name");
       }
       active_ports(name, backend);
+      proxy_protocol(name, backend);
     }
     advertised_ports();
     admin();
@@ -119,6 +120,12 @@ class Check {
     fail("/backends/" + pointer_step(name) + "/active_ports", in_quotes(backend.active_ports->text()) +
                                                                   " overlaps passive_ports.listen " +
                                                                   in_quotes(pool.text()) + "; write ports outside it");
+  }
+
+  void proxy_protocol(const std::string& name, const Backend& backend) {
+    if (!backend.proxy_protocol_data || backend.proxy_protocol != ProxyProtocol::Off) return;
+    fail("/backends/" + pointer_step(name) + "/proxy_protocol",
+         R"("off", but proxy_protocol_data asks for headers; write "v1" or "v2")");
   }
 
   void advertised_ports() {

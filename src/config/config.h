@@ -41,6 +41,7 @@ struct Listener {
   ClientTls tls = ClientTls::Off;
   bool require_private_data = false;          ///< No data connection in clear.
   std::optional<bool> require_session_reuse;  ///< Unset: for Required and Implicit.
+  std::vector<ftp::Cidr> proxy_from;          ///< Whose connections begin with a PROXY header.
   bool operator==(const Listener&) const = default;
   /// Data connections must resume the TLS session of their own control channel.
   [[nodiscard]] bool requires_session_reuse() const {
@@ -63,6 +64,8 @@ enum class DataMode : std::uint8_t {
 
 /// How the gateway speaks TLS with a backend.
 enum class BackendTls : std::uint8_t { Off, Explicit, Implicit };
+/// The version of the PROXY protocol.
+enum class ProxyProtocol : std::uint8_t { Off, V1, V2 };
 /// In the order of their age.
 enum class TlsVersion : std::uint8_t { V1_0, V1_1, V1_2, V1_3 };
 
@@ -78,8 +81,10 @@ struct Backend {
                                         ///< do; unset: the system's CAs.
   std::optional<std::string> tls_name;  ///< That its certificate must have; unset: the server's host.
   TlsVersion tls_minimum_version = TlsVersion::V1_2;
-  std::optional<std::string> tls_ciphers;  ///< OpenSSL's list, up to TLS 1.2.
-  bool tls_private_data = true;            ///< PROT P.
+  std::optional<std::string> tls_ciphers;             ///< OpenSSL's list, up to TLS 1.2.
+  bool tls_private_data = true;                       ///< PROT P.
+  ProxyProtocol proxy_protocol = ProxyProtocol::Off;  ///< Said first on the control connection.
+  bool proxy_protocol_data = false;                   ///< And on data connections that the gateway opens.
   bool operator==(const Backend&) const = default;
 };
 
@@ -119,6 +124,7 @@ struct PassivePorts {
   DataSource data_source;
   Milliseconds lease_timeout{60'000};
   Milliseconds lease_wait{2'000};
+  std::vector<ftp::Cidr> proxy_from;  ///< Whose data connections begin with a PROXY header.
   bool operator==(const PassivePorts&) const = default;
 };
 
@@ -148,6 +154,7 @@ struct Timeouts {
   Milliseconds transfer_reply{60'000};  ///< Backend's final reply after the data connection ended.
   Milliseconds abort{5'000};            ///< Backend's answers to ABOR.
   Milliseconds tls_handshake{30'000};   ///< Of any connection.
+  Milliseconds proxy_header{5'000};     ///< From a connection of `proxy_from` to its whole PROXY header.
   bool operator==(const Timeouts&) const = default;
 };
 

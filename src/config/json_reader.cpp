@@ -109,6 +109,7 @@ void read_listener(const Object& object, Listener& listener) {
   object.read("tls", listener.tls);
   object.read("require_private_data", listener.require_private_data);
   object.read("require_session_reuse", listener.require_session_reuse);
+  object.read("proxy_from", listener.proxy_from);
 }
 
 void read_backend(const Object& object, Backend& backend) {
@@ -124,6 +125,8 @@ void read_backend(const Object& object, Backend& backend) {
   object.read("tls_minimum_version", backend.tls_minimum_version);
   object.read("tls_ciphers", backend.tls_ciphers);
   object.read("tls_private_data", backend.tls_private_data);
+  object.read("proxy_protocol", backend.proxy_protocol);
+  object.read("proxy_protocol_data", backend.proxy_protocol_data);
 }
 
 void read_advertise(const Object& object, Advertise& advertise) {
@@ -142,6 +145,7 @@ void read_passive_ports(const Object& object, PassivePorts& ports) {
   object.read("data_source", ports.data_source);
   object.read("lease_timeout", ports.lease_timeout);
   object.read("lease_wait", ports.lease_wait);
+  object.read("proxy_from", ports.proxy_from);
 }
 
 void read_tls(const Object& object, Tls& tls) {
@@ -181,6 +185,7 @@ void read_timeouts(const Object& object, Timeouts& timeouts) {
   object.read("transfer_reply", timeouts.transfer_reply);
   object.read("abort", timeouts.abort);
   object.read("tls_handshake", timeouts.tls_handshake);
+  object.read("proxy_header", timeouts.proxy_header);
 }
 
 void read_log(const Object& object, Log& log) {

@@ -151,6 +151,7 @@ void read_value(const Value& value, std::string& into) {
 void read_value(const Value& value, ClientTls& into) { read_choice(value, into); }
 void read_value(const Value& value, BackendTls& into) { read_choice(value, into); }
 void read_value(const Value& value, TlsVersion& into) { read_choice(value, into); }
+void read_value(const Value& value, ProxyProtocol& into) { read_choice(value, into); }
 void read_value(const Value& value, DataMode& into) { read_choice(value, into); }
 void read_value(const Value& value, DataAddress& into) { read_choice(value, into); }
 void read_value(const Value& value, LogFormat& into) { read_choice(value, into); }

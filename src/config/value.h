@@ -42,6 +42,7 @@ void read_value(const Value& value, std::optional<std::string>& into);
 void read_value(const Value& value, ClientTls& into);
 void read_value(const Value& value, BackendTls& into);
 void read_value(const Value& value, TlsVersion& into);
+void read_value(const Value& value, ProxyProtocol& into);
 void read_value(const Value& value, DataMode& into);
 void read_value(const Value& value, DataAddress& into);
 void read_value(const Value& value, LogFormat& into);

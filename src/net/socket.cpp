@@ -97,7 +97,8 @@ Result<Accepted> accept_tcp(const Fd& listener) {
                       SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!socket) return failure("accept");
   const auto endpoint = endpoint_of(peer.get());
-  return Accepted{std::move(socket), endpoint.value_or(ftp::Endpoint{})};
+  const auto local = local_endpoint(socket);
+  return Accepted{std::move(socket), endpoint.value_or(ftp::Endpoint{}), local.value_or(ftp::Endpoint{})};
 }
 
 Result<Fd> connect_tcp(const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from) {

@@ -60,6 +60,7 @@ void speed_up_listening(const Fd& socket);
 struct Accepted {
   Fd socket;  ///< Non-blocking, close-on-exec.
   ftp::Endpoint peer;
+  ftp::Endpoint dialled;  ///< What the peer connected to: our own address, unless somebody in between knows better.
 };
 /// errno EAGAIN when nobody waits.
 Result<Accepted> accept_tcp(const Fd& listener);

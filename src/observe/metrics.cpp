@@ -33,6 +33,7 @@ constexpr std::array<std::string_view, 2> kOutcomes{"ok", "failed"};
 constexpr std::array<std::string_view, 2> kDirections{"download", "upload"};
 constexpr std::array<std::string_view, 4> kDataResults{"ok", "refused", "timeout", "failed"};
 constexpr std::array<std::string_view, 3> kRejections{"no_lease", "session_gone", "not_backend"};
+constexpr std::array<std::string_view, 5> kProxyHeaders{"ok", "own", "malformed", "timeout", "closed"};
 constexpr std::array<std::string_view, 6> kLeaseEvents{"taken",   "accepted",  "expired",
                                                        "dropped", "exhausted", "client_limit"};
 constexpr std::array<std::string_view, 2> kLimits{"sessions", "descriptors"};
@@ -149,6 +150,13 @@ struct Metrics::State {
       counters(registry, "data_rejected_total",
                "Data connections that were closed because no session waited for them, by the reason."),
       "reason", kRejections};
+
+  CounterSet<ProxyHeader, 5> proxy_headers{
+      counters(
+          registry, "proxy_headers_total",
+          "Connections that had to begin with a PROXY header, by the result: ok has the client's address, own leaves "
+          "the connection's."),
+      "result", kProxyHeaders};
 
   CounterSet<ftp::Direction, 2> transfer_bytes{
       counters(registry, "transfer_bytes_total", "Payload bytes that were relayed, by the direction of the transfer."),
@@ -285,6 +293,8 @@ void Metrics::certificate_expiries(const std::map<std::string, std::int64_t>& fi
 }
 
 void Metrics::data_rejected(Rejected reason) { state_->data_rejected[reason].Increment(); }
+
+void Metrics::proxy_header(ProxyHeader result) { state_->proxy_headers[result].Increment(); }
 
 void Metrics::transfer_bytes(ftp::Direction direction, std::uint64_t bytes) {
   state_->transfer_bytes[direction].Increment(static_cast<double>(bytes));

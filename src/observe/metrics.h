@@ -30,6 +30,9 @@ class Metrics {
   void data_connection(gateway::Leg leg, gateway::Mode mode, DataResult result);
   enum class Rejected : std::uint8_t { NoLease, SessionGone, NotBackend };
   void data_rejected(Rejected reason);
+  /// As net::ProxyResult.
+  enum class ProxyHeader : std::uint8_t { Ok, Own, Malformed, Timeout, Closed };
+  void proxy_header(ProxyHeader result);
   void transfer_bytes(ftp::Direction direction, std::uint64_t bytes);  ///< Once for each chunk moved.
   void transfer_duration(std::chrono::nanoseconds duration);
 

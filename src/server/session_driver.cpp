@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/proxy_protocol.h"
 #include "server/worker.h"
 
 // The way in: sockets and timers become events. The way out, the actions, is in session_actions.cpp; the data channel,
@@ -38,7 +39,7 @@ const config::Listener& in_config(const config::Config& config, const config::Li
   return *std::ranges::find(config.listeners, listener.name, &config::Listener::name);
 }
 
-ftp::Address dialled_address(const net::Fd& socket) {
+ftp::Address local_address(const net::Fd& socket) {
   const auto local = net::local_endpoint(socket);
   return local ? local->address : ftp::Address{};
 }
@@ -54,7 +55,8 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       listener_(in_config(*config_, listener)),
       backend_settings_(config_->backends.at(listener.backend)),
       client_address_(client.peer),
-      dialled_(dialled_address(client.socket)),
+      dialled_(client.dialled),
+      outside_address_(local_address(client.socket)),
       started_(uv_hrtime()),
       session_(
           options(*config_, listener_, client.peer.address,
@@ -264,6 +266,7 @@ void SessionDriver::backend_connected(net::Result<BackendConnection::Connected> 
   backend_host_ = backend_settings_.tls_name.value_or(connected->host);
   net::tune_control(socket);
   backend_.stream = std::make_unique<net::Stream>(worker_.loop(), std::move(socket), worker_.read_buffer(), *this);
+  backend_.stream->queue(proxy_header(backend_settings_.proxy_protocol, {client_address_, dialled_}));
   handle(gateway::BackendConnected{backend_address_.family()});
 }
 

@@ -40,7 +40,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
 
   // From the port pool.
   void lease_ready(const gateway::Lease& lease, bool opened);
-  void data_arrived(std::uint64_t lease_id, net::Fd socket);
+  void data_arrived(std::uint64_t lease_id, net::Accepted client);
   [[nodiscard]] bool waits_for_lease() const { return wants_lease_; }
 
  private:
@@ -130,6 +130,9 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   [[nodiscard]] bool is_backend(const ftp::Endpoint& peer);
   void connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from);
   void leg_connected(gateway::Leg leg, net::Fd socket);
+  bool tell_client(const net::Fd& backend);
+  void leg_unreachable(gateway::Leg leg, const net::Error& error);
+  [[nodiscard]] std::optional<ftp::Endpoint> active_source(const ftp::Address& to) const;
   void start_lease_timer(std::chrono::milliseconds delay);
   void stop_lease_timer();
   void lease_timed_out();
@@ -146,8 +149,9 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   const config::Listener& listener_;         ///< In `config_`.
   const config::Backend& backend_settings_;  ///< In `config_`.
   const ftp::Endpoint client_address_;
-  const ftp::Address dialled_;
-  const std::uint64_t started_;  ///< Nanoseconds of uv_hrtime.
+  const ftp::Endpoint dialled_;         ///< By the client.
+  const ftp::Address outside_address_;  ///< Ours, where the client's connection ends.
+  const std::uint64_t started_;         ///< Nanoseconds of uv_hrtime.
 
   gateway::Session session_;
   std::vector<gateway::Event> later_;  ///< Events that came while one was handled; never lines.
@@ -166,6 +170,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   bool wants_lease_ = false;
   std::array<DataLeg, 2> data_legs_;         ///< By gateway::Leg.
   std::unique_ptr<net::Acceptor> acceptor_;  ///< For an active backend.
+  std::string proxy_header_;                 ///< For the backend's data connection, when the client's is here.
   std::unique_ptr<net::Relay> relay_;
   std::uint64_t relay_started_ = 0;
 

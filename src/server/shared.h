@@ -69,7 +69,7 @@ struct LeaseReady {
 struct DataArrived {
   std::uint64_t session;
   std::uint64_t lease;
-  net::Fd socket;
+  net::Accepted client;
 };
 struct DrainSessions {};
 struct StopNow {};

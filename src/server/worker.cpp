@@ -46,6 +46,8 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       accept_pause_(loop_, [this] { resume_accepting(); }),
       read_buffer_(kReadBuffer),
       random_(std::random_device{}()),
+      proxied_sessions_(loop_, shared.metrics),
+      proxied_data_(loop_, shared.metrics),
       next_session_(first_session_id(index)) {
   loop_.on_turn(shared.metrics.worker_turns(index));
 }
@@ -86,7 +88,7 @@ void Worker::accept_sessions(OpenListener& listener) {
   for (int count = 0; count < kAcceptsPerTurn; ++count) {
     auto accepted = net::accept_tcp(listener.socket);
     if (accepted) {
-      start_session(std::move(*accepted), listener.settings);
+      admit(std::move(*accepted), listener.settings);
       continue;
     }
     if (out_of_descriptors(accepted.error().code)) pause_accepting();
@@ -95,18 +97,33 @@ void Worker::accept_sessions(OpenListener& listener) {
   }
 }
 
-void Worker::start_session(net::Accepted client, const config::Listener& listener) {
-  if (shared_.sessions.fetch_add(1) >= config_->limits.sessions) {
-    shared_.sessions.fetch_sub(1);
+void Worker::admit(net::Accepted client, const config::Listener& listener) {
+  SessionPlace place(shared_.sessions);
+  if (place.others() >= config_->limits.sessions) {
     shared_.metrics.limit_hit(observe::Metrics::Limit::Sessions);
     static constexpr std::string_view kFull = "421 Too many sessions, try again later.\r\n";
     ::send(client.socket.get(), kFull.data(), kFull.size(), MSG_NOSIGNAL);
     return;
   }
+  if (!ftp::holds(listener.proxy_from, client.peer.address)) {
+    return start_session(std::move(client), listener, config_, tls_, std::move(place));
+  }
+  // A reload meanwhile may take the listener away; the session is still one of the configuration that it came to.
+  proxied_sessions_.take(
+      std::move(client), config_->timeouts.proxy_header,
+      [this, listener, config = config_, tls = tls_, place = std::move(place)](net::Accepted told) mutable {
+        start_session(std::move(told), listener, config, tls, std::move(place));
+      });
+}
+
+void Worker::start_session(net::Accepted client, const config::Listener& listener,
+                           const std::shared_ptr<const config::Config>& config,
+                           const std::shared_ptr<const TlsContexts>& tls, SessionPlace place) {
   const std::uint64_t id = next_session_++;
-  auto session = std::make_unique<SessionDriver>(*this, id, std::move(client), listener, config_, tls_);
+  auto session = std::make_unique<SessionDriver>(*this, id, std::move(client), listener, config, tls);
   auto& here = *session;
   sessions_.emplace(id, std::move(session));
+  place.release();  // `bury` gives it back
   here.begin();
 }
 
@@ -155,6 +172,7 @@ void Worker::bury() {
 void Worker::on(const DrainSessions&) {
   draining_ = true;
   listeners_.clear();
+  proxied_sessions_.clear();
   std::vector<SessionDriver*> all;
   all.reserve(sessions_.size());
   for (auto& [id, session] : sessions_) all.push_back(session.get());
@@ -170,6 +188,8 @@ void Worker::on(const StopNow&) {
   draining_ = false;
   stopping_ = true;
   listeners_.clear();
+  proxied_sessions_.clear();
+  proxied_data_.clear();
   std::vector<SessionDriver*> all;
   all.reserve(sessions_.size());
   for (auto& [id, session] : sessions_) all.push_back(session.get());
@@ -282,7 +302,6 @@ bool Worker::sync_port(std::size_t index) {
 }
 
 void Worker::accept_data(std::size_t index, std::size_t socket) {
-  std::vector<gateway::PortPool::Served> served;
   for (int count = 0; count < kAcceptsPerTurn; ++count) {
     auto accepted = net::accept_tcp(shared_.port_sockets.at(index)[socket]);
     if (!accepted) {
@@ -291,37 +310,49 @@ void Worker::accept_data(std::size_t index, std::size_t socket) {
       if (accepted.error().code == EINVAL) break;  // closed by a lease that ended in this very loop
       continue;
     }
-    std::uint64_t lease = 0;
-    bool awaits_more = false;
-    const auto lessee = shared_.pool.with([&](gateway::PortPool& pool) {
-      auto claimed = pool.claim(index, accepted->peer.address, &lease);
-      while (const auto next = pool.serve_waiting()) served.push_back(*next);
-      awaits_more = pool.waiting(index) > 0;
-      return claimed;
-    });
-    if (!lessee) {
-      accepted->socket.reset();
-      shared_.metrics.data_rejected(observe::Metrics::Rejected::NoLease);
-      observe::log(config::LogLevel::Warn, "data connection without a lease", {{"client", accepted->peer.text()}});
+    if (!ftp::holds(config_->passive_ports.proxy_from, accepted->peer.address)) {
+      if (!claim_lease(index, std::move(*accepted))) break;
       continue;
     }
-    shared_.metrics.lease(observe::Metrics::LeaseEvent::Accepted);
-    shared_.metrics.ports_leased(-1);
-    DataArrived arrived{lessee->session, lease, std::move(accepted->socket)};
-    if (lessee->worker == index_) {
-      on(std::move(arrived));
-    } else {
-      shared_.workers[lessee->worker]->post(std::move(arrived));
-    }
-    if (!awaits_more) break;
+    proxied_data_.take(std::move(*accepted), config_->timeouts.proxy_header,
+                       [this, index](net::Accepted told) { claim_lease(index, std::move(told)); });
+  }
+}
+
+/// A connection came on a port of ours: whose is it? False when nobody awaits another one there.
+bool Worker::claim_lease(std::size_t index, net::Accepted client) {
+  std::vector<gateway::PortPool::Served> served;
+  std::uint64_t lease = 0;
+  bool awaits_more = false;
+  const auto lessee = shared_.pool.with([&](gateway::PortPool& pool) {
+    auto claimed = pool.claim(index, client.peer.address, &lease);
+    while (const auto next = pool.serve_waiting()) served.push_back(*next);
+    awaits_more = pool.waiting(index) > 0;
+    return claimed;
+  });
+  if (!lessee) {
+    client.socket.reset();
+    shared_.metrics.data_rejected(observe::Metrics::Rejected::NoLease);
+    observe::log(config::LogLevel::Warn, "data connection without a lease", {{"client", client.peer.text()}});
+    lease_ended(index, served);
+    return true;
+  }
+  shared_.metrics.lease(observe::Metrics::LeaseEvent::Accepted);
+  shared_.metrics.ports_leased(-1);
+  DataArrived arrived{lessee->session, lease, std::move(client)};
+  if (lessee->worker == index_) {
+    on(std::move(arrived));
+  } else {
+    shared_.workers[lessee->worker]->post(std::move(arrived));
   }
   lease_ended(index, served);
+  return awaits_more;
 }
 
 void Worker::on(DataArrived message) {
   const auto session = sessions_.find(message.session);
-  if (session != sessions_.end()) return session->second->data_arrived(message.lease, std::move(message.socket));
-  message.socket.reset();
+  if (session != sessions_.end()) return session->second->data_arrived(message.lease, std::move(message.client));
+  message.client.socket.reset();
   shared_.metrics.data_rejected(observe::Metrics::Rejected::SessionGone);
 }
 

@@ -14,6 +14,8 @@
 #include "net/loop.h"
 #include "net/pipe_pool.h"
 #include "net/relay.h"
+#include "server/proxy_intake.h"
+#include "server/session_place.h"
 #include "server/shared.h"
 
 namespace pasvgate::server {
@@ -74,13 +76,17 @@ class Worker {
 
   void open_listener(ListenerSocket added);
   void accept_sessions(OpenListener& listener);
-  void start_session(net::Accepted client, const config::Listener& listener);
+  void admit(net::Accepted client, const config::Listener& listener);
+  void start_session(net::Accepted client, const config::Listener& listener,
+                     const std::shared_ptr<const config::Config>& config, const std::shared_ptr<const TlsContexts>& tls,
+                     SessionPlace place);
   void pause_accepting();
   void resume_accepting();
 
   /// Opens or closes the port as its leases ask. False when it can't be opened.
   bool sync_port(std::size_t index);
   void accept_data(std::size_t index, std::size_t socket);
+  bool claim_lease(std::size_t index, net::Accepted client);
   void lease_ended(std::size_t index, const std::vector<gateway::PortPool::Served>& served);
   void give(const gateway::Lessee& lessee, const gateway::Lease& lease);
   void deliver(const gateway::Lessee& lessee, const gateway::Lease& lease, bool opened);
@@ -102,6 +108,8 @@ class Worker {
   std::shared_ptr<const TlsContexts> tls_;
   std::vector<std::unique_ptr<OpenListener>> listeners_;
   std::unordered_map<std::size_t, PortPolls> open_ports_;
+  ProxyIntake proxied_sessions_;
+  ProxyIntake proxied_data_;
   bool accepting_paused_ = false;
   std::unordered_map<std::uint64_t, std::unique_ptr<SessionDriver>> sessions_;
   std::vector<std::unique_ptr<SessionDriver>> dead_sessions_;
