@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/issue.h"
+#include "config/keys.h"
 
 namespace pasvgate::config {
 
@@ -30,6 +31,7 @@ class Check {
     something_to_do();
     for (std::size_t i = 0; i < config_.listeners.size(); ++i) listener(i);
     for (const auto& [name, backend] : config_.backends) {
+      servers(name, backend);
       trust(name, backend);
       // To OpenSSL that is every name below it.
       if (backend.tls_name && backend.tls_name->starts_with('.')) {
@@ -67,6 +69,7 @@ class Check {
     const Listener& listener = config_.listeners[index];
     const std::string pointer = "/listeners/" + std::to_string(index);
     backend_exists(pointer + "/backend", listener.backend);
+    transparent(pointer, listener);
     if (listener.tls != ClientTls::Off && config_.tls.certificates.empty()) {
       fail("/tls/certificates", "empty, but " + pointer +
                                     "/tls asks for TLS; write the files, as in "
@@ -88,6 +91,28 @@ class Check {
     known.reserve(config_.backends.size());
     for (const auto& [each, backend] : config_.backends) known.emplace_back(each);
     fail(pointer, with_nearest(in_quotes(name) + " is no backend", name, known));
+  }
+
+  void transparent(const std::string& pointer, const Listener& listener) {
+    if (listener.mode != ListenerMode::Transparent) return;
+    if (listener.destinations.empty()) {
+      fail(pointer + "/destinations",
+           R"(empty, but mode is "transparent"; write the networks of the servers, as in ["203.0.113.0/24"])");
+    }
+    if (!listener.proxy_from.empty()) {
+      fail(pointer + "/proxy_from",
+           R"(not for mode "transparent", which is told the addresses by the kernel; leave it out)");
+    }
+  }
+
+  /// Transparent listeners bring the server with each connection.
+  void servers(const std::string& name, const Backend& backend) {
+    const auto takes_all = [&](const Listener& listener) {
+      return listener.backend != name || listener.mode == ListenerMode::Transparent;
+    };
+    const bool is_used = std::ranges::any_of(config_.listeners, [&](const auto& one) { return one.backend == name; });
+    if (!backend.servers.empty() || (is_used && std::ranges::all_of(config_.listeners, takes_all))) return;
+    fail("/backends/" + pointer_step(name) + "/servers", "no server; write " + allowed(key_row("/backends/*/servers")));
   }
 
   void differ(std::size_t earlier, std::size_t later) {

@@ -33,6 +33,12 @@ enum class ClientTls : std::uint8_t {
   Implicit   ///< TLS from the first byte.
 };
 
+/// Whose connections a listener takes.
+enum class ListenerMode : std::uint8_t {
+  Gateway,     ///< Those to its own address.
+  Transparent  ///< Those to other servers, which nftables redirects to it; the backend is where each was going.
+};
+
 struct Listener {
   std::string name;  ///< Metrics label; "listener0" and so on when not given.
   ftp::Endpoint address;
@@ -42,6 +48,9 @@ struct Listener {
   bool require_private_data = false;          ///< No data connection in clear.
   std::optional<bool> require_session_reuse;  ///< Unset: for Required and Implicit.
   std::vector<ftp::Cidr> proxy_from;          ///< Whose connections begin with a PROXY header.
+  ListenerMode mode = ListenerMode::Gateway;
+  std::vector<ftp::Cidr> destinations;               ///< Of a transparent listener: the servers that it goes on to,
+  std::vector<std::uint16_t> destination_ports{21};  ///< and their ports.
   bool operator==(const Listener&) const = default;
   /// Data connections must resume the TLS session of their own control channel.
   [[nodiscard]] bool requires_session_reuse() const {
@@ -70,7 +79,7 @@ enum class ProxyProtocol : std::uint8_t { Off, V1, V2 };
 enum class TlsVersion : std::uint8_t { V1_0, V1_1, V1_2, V1_3 };
 
 struct Backend {
-  std::vector<HostPort> servers;  ///< Tried in order until one connects.
+  std::vector<HostPort> servers;  ///< Tried in order until one connects; none where only transparent listeners use it.
   DataMode data_mode = DataMode::Same;
   std::optional<ftp::PortRange> active_ports;  ///< Where active backends connect to; unset: the kernel chooses.
   DataAddress data_address = DataAddress::Control;

@@ -110,6 +110,9 @@ void read_listener(const Object& object, Listener& listener) {
   object.read("require_private_data", listener.require_private_data);
   object.read("require_session_reuse", listener.require_session_reuse);
   object.read("proxy_from", listener.proxy_from);
+  object.read("mode", listener.mode);
+  object.read("destinations", listener.destinations);
+  object.read("destination_ports", listener.destination_ports);
 }
 
 void read_backend(const Object& object, Backend& backend) {

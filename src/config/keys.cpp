@@ -40,6 +40,15 @@ const std::vector<KeyRow>& key_rows() {
        "Whether data connections must resume their control channel's TLS session; by default where TLS is demanded."},
       {"/listeners/*/proxy_from", Networks, "[]",
        "Networks of the proxies whose connections begin with a PROXY header (version 1 or 2)."},
+      {"/listeners/*/mode",
+       Choice,
+       R"("gateway")",
+       "Whether clients connect to the listener's own address, or to other servers and nftables redirects them here.",
+       0,
+       0,
+       {"gateway", "transparent"}},
+      {"/listeners/*/destinations", Networks, "[]", "Networks of the servers that a transparent listener goes on to."},
+      {"/listeners/*/destination_ports", Ports, "[21]", "Ports of the servers that a transparent listener goes on to."},
       {"/backends", NamedObjects, "", "The FTP servers, by a name of your choice."},
       {"/backends/*/servers", Servers, "",
        "Addresses or DNS names, tried in order until one connects; the port is 21 if not given."},
@@ -206,6 +215,8 @@ std::string_view type_name(Kind kind) {
       return "addresses or name";
     case Kind::PortRange:
       return "port range";
+    case Kind::Ports:
+      return "list of ports";
     case Kind::DataSource:
       return "data source";
     case Kind::Text:
@@ -243,6 +254,8 @@ std::string allowed(const KeyRow& row) {
       return R"(an address, one of each family in a list, or a DNS name, as in "203.0.113.10")";
     case Kind::PortRange:
       return R"(LOW-HIGH with ports from 1 to 65535, as in "50000-50099")";
+    case Kind::Ports:
+      return "a list of ports from 1 to 65535, as in [21, 2121]";
     case Kind::DataSource:
       return R"("exact", "any", a prefix length as "/24", or one a family as "/24,/64")";
     case Kind::Text:

@@ -20,6 +20,7 @@ enum class Kind : std::uint8_t {
   Networks,
   Advertised,
   PortRange,
+  Ports,
   DataSource,
   Text,         ///< Anything but nothing: a path, a name, a list of OpenSSL's.
   Objects,      ///< A list of objects, whose keys are behind "/*/".

@@ -65,13 +65,15 @@ json value_schema(const KeyRow& row) {
     case Kind::EndpointOrOff:
       return text_of(kEndpointOrOff);
     case Kind::Servers:
-      return list_of(text_of(kServer), 1);
+      return list_of(text_of(kServer), 0);
     case Kind::Networks:
       return list_of(text_of(kNetwork), least);
     case Kind::Advertised:
       return advertised(row);
     case Kind::PortRange:
       return with_null(row, text_of(kPortRange));
+    case Kind::Ports:
+      return list_of({{"type", "integer"}, {"minimum", 1}, {"maximum", 65'535}}, 1);
     case Kind::DataSource:
       return text_of(kDataSource);
     case Kind::Text:

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "net/handle.h"
+#include "net/loop.h"
 #include "net/socket.h"
 
 namespace pasvgate::net {

@@ -36,7 +36,7 @@ constexpr std::array<std::string_view, 3> kRejections{"no_lease", "session_gone"
 constexpr std::array<std::string_view, 5> kProxyHeaders{"ok", "own", "malformed", "timeout", "closed"};
 constexpr std::array<std::string_view, 6> kLeaseEvents{"taken",   "accepted",  "expired",
                                                        "dropped", "exhausted", "client_limit"};
-constexpr std::array<std::string_view, 2> kLimits{"sessions", "descriptors"};
+constexpr std::array<std::string_view, 3> kLimits{"sessions", "descriptors", "destination"};
 
 constexpr std::size_t kVerbs = std::to_underlying(ftp::Verb::Other) + std::size_t{1};
 constexpr std::size_t kEndReasons = std::to_underlying(gateway::EndReason::Refused) + std::size_t{1};
@@ -206,8 +206,10 @@ struct Metrics::State {
           .Help("How long the turns of a worker's loop took, in seconds: so long do its other sessions wait.")
           .Register(registry);
 
-  CounterSet<Limit, 2> limits{
-      counters(registry, "limits_hit_total", "Clients that were turned away because a limit was reached, by limit."),
+  CounterSet<Limit, 3> limits{
+      counters(
+          registry, "limits_hit_total",
+          "Clients that were turned away because a limit was reached or their destination isn't allowed, by limit."),
       "limit", kLimits};
   CounterSet<Outcome, 2> reloads{
       counters(registry, "config_reloads_total", "Reloads of the configuration, by the result."), "result", kOutcomes};

@@ -50,7 +50,7 @@ class Metrics {
   /// When each of these files' certificates expires, in seconds since 1970; of no other file anything is told any more.
   void certificate_expiries(const std::map<std::string, std::int64_t>& files);
 
-  enum class Limit : std::uint8_t { Sessions, Descriptors };
+  enum class Limit : std::uint8_t { Sessions, Descriptors, Destination };
   void limit_hit(Limit limit);
   void config_reload(bool ok, std::chrono::system_clock::time_point now);
 

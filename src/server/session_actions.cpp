@@ -51,6 +51,7 @@ void SessionDriver::execute(const gateway::SetTimer& action) { timer_.start(acti
 void SessionDriver::execute(const gateway::StopTimer&) { timer_.stop(); }
 
 void SessionDriver::execute(const gateway::RememberNoEpsv&) {
+  if (redirected_) return;  // that server has none, others may
   worker_.shared().without_epsv.with([&](auto& backends) { backends.insert(listener_.backend); });
 }
 

@@ -86,11 +86,11 @@ void SessionDriver::execute(const gateway::OpenClientData& action) {
   connect_leg(gateway::Leg::Client, action.to, active_source(action.to.address));
 }
 
-/// From where the client expects it: the address that it has its control connection with, unless a proxy stands
-/// between.
+/// From where the client expects it: the address that it has its control connection with, unless a proxy stands between
+/// or that address is another server's.
 std::optional<ftp::Endpoint> SessionDriver::active_source(const ftp::Address& to) const {
   const std::uint16_t port = listener_.active_source_port;
-  if (to.family() == outside_address_.family()) return ftp::Endpoint{outside_address_, port};
+  if (to.family() == outside_address_.family() && !redirected_) return ftp::Endpoint{outside_address_, port};
   return ftp::Endpoint{to.family() == ftp::Family::V4 ? ftp::Address{} : ftp::Address::v6({}), port};
 }
 

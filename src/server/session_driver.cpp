@@ -39,6 +39,15 @@ const config::Listener& in_config(const config::Config& config, const config::Li
   return *std::ranges::find(config.listeners, listener.name, &config::Listener::name);
 }
 
+/// A transparent session's backend: the settings are the listener's, the server is the one that the client dialled.
+std::unique_ptr<const config::Backend> redirected(const config::Config& config, const config::Listener& listener,
+                                                  const ftp::Endpoint& dialled) {
+  if (listener.mode != config::ListenerMode::Transparent) return nullptr;
+  auto backend = std::make_unique<config::Backend>(config.backends.at(listener.backend));
+  backend->servers = {{dialled.address.text(), dialled.address, dialled.port}};
+  return backend;
+}
+
 ftp::Address local_address(const net::Fd& socket) {
   const auto local = net::local_endpoint(socket);
   return local ? local->address : ftp::Address{};
@@ -53,7 +62,8 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       config_(std::move(config)),
       tls_(std::move(tls)),
       listener_(in_config(*config_, listener)),
-      backend_settings_(config_->backends.at(listener.backend)),
+      redirected_(redirected(*config_, listener_, client.dialled)),
+      backend_settings_(redirected_ ? *redirected_ : config_->backends.at(listener.backend)),
       client_address_(client.peer),
       dialled_(client.dialled),
       outside_address_(local_address(client.socket)),
@@ -248,7 +258,7 @@ void SessionDriver::backend_connected(net::Result<BackendConnection::Connected> 
   const Turn turn(*this);
   connecting_.reset();
   if (!connected) {
-    worker_.shared().metrics.backend_up(listener_.backend, false);
+    if (!redirected_) worker_.shared().metrics.backend_up(listener_.backend, false);
     observe::log(config::LogLevel::Warn, "backend unreachable",
                  {{"session", log_.id()}, {"backend", listener_.backend}, {"error", connected.error().text()}});
     return handle(gateway::BackendUnreachable{});
@@ -257,7 +267,7 @@ void SessionDriver::backend_connected(net::Result<BackendConnection::Connected> 
   const auto peer = net::peer_endpoint(socket);
   const auto local = net::local_endpoint(socket);
   if (!peer || !local) return handle(gateway::BackendUnreachable{});  // reset in the moment it stood
-  worker_.shared().metrics.backend_up(listener_.backend, true);
+  if (!redirected_) worker_.shared().metrics.backend_up(listener_.backend, true);
   worker_.shared().metrics.backend_sessions(listener_.backend, 1);
   worker_.shared().metrics.backend_connected(std::chrono::nanoseconds(uv_hrtime() - started_));
   backend_counted_ = true;

@@ -146,8 +146,10 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   const std::uint64_t id_;
   const std::shared_ptr<const config::Config> config_;
   const std::shared_ptr<const TlsContexts> tls_;
-  const config::Listener& listener_;         ///< In `config_`.
-  const config::Backend& backend_settings_;  ///< In `config_`.
+  const config::Listener& listener_;                         ///< In `config_`.
+  const std::unique_ptr<const config::Backend> redirected_;  ///< Of a transparent session: its server is where it was
+                                                             ///< going.
+  const config::Backend& backend_settings_;                  ///< In `config_` for all others.
   const ftp::Endpoint client_address_;
   const ftp::Endpoint dialled_;         ///< By the client.
   const ftp::Address outside_address_;  ///< Ours, where the client's connection ends.

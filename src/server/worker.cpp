@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "observe/log.h"
+#include "server/destination.h"
 #include "server/session_driver.h"
 
 namespace pasvgate::server {
@@ -73,6 +74,7 @@ void Worker::on(NewConfig message) {
     for (const auto& kept : config_->listeners) {
       if (kept.address == open->settings.address) open->settings = kept;
     }
+    prepare(*open);
   }
   for (auto& added : message.added) open_listener(std::move(added));
 }
@@ -81,7 +83,16 @@ void Worker::open_listener(ListenerSocket added) {
   auto open = std::make_unique<OpenListener>(std::move(added.listener), std::move(added.socket), net::Poll{});
   open->poll = net::Poll(loop_, open->socket.get(), [this, here = open.get()](int) { accept_sessions(*here); });
   if (!accepting_paused_) open->poll.want(UV_READABLE);
+  prepare(*open);
   listeners_.push_back(std::move(open));
+}
+
+void Worker::prepare(const OpenListener& listener) const {
+  if (listener.settings.mode != config::ListenerMode::Transparent) return;
+  const auto made = net::make_transparent(listener.socket);
+  if (made || index_ != 0) return;
+  observe::log(config::LogLevel::Info, "transparent for nftables' redirect only, not for tproxy",
+               {{"listener", listener.settings.name}, {"error", made.error().text()}});
 }
 
 void Worker::accept_sessions(OpenListener& listener) {
@@ -105,6 +116,7 @@ void Worker::admit(net::Accepted client, const config::Listener& listener) {
     ::send(client.socket.get(), kFull.data(), kFull.size(), MSG_NOSIGNAL);
     return;
   }
+  if (!may_go_on(client, listener)) return;
   if (!ftp::holds(listener.proxy_from, client.peer.address)) {
     return start_session(std::move(client), listener, config_, tls_, std::move(place));
   }
@@ -114,6 +126,25 @@ void Worker::admit(net::Accepted client, const config::Listener& listener) {
       [this, listener, config = config_, tls = tls_, place = std::move(place)](net::Accepted told) mutable {
         start_session(std::move(told), listener, config, tls, std::move(place));
       });
+}
+
+/// The client of a transparent listener has dialled another server: is it one that it may reach?
+bool Worker::may_go_on(net::Accepted& client, const config::Listener& listener) {
+  if (listener.mode != config::ListenerMode::Transparent) return true;
+  const auto destination = destination_of(client.socket, listener, *config_);
+  if (destination) {
+    client.dialled = *destination;
+    return true;
+  }
+  const auto& [to, why] = destination.error();
+  shared_.metrics.limit_hit(observe::Metrics::Limit::Destination);
+  observe::log(config::LogLevel::Warn, "destination refused",
+               {{"client", client.peer.text()}, {"destination", to.text()}, {"why", std::string(why)}});
+  static constexpr std::string_view kRefused = "421 This server can't be reached from here.\r\n";
+  if (listener.tls != config::ClientTls::Implicit) {
+    ::send(client.socket.get(), kRefused.data(), kRefused.size(), MSG_NOSIGNAL);
+  }
+  return false;
 }
 
 void Worker::start_session(net::Accepted client, const config::Listener& listener,

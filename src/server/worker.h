@@ -75,8 +75,10 @@ class Worker {
   void on(const StopNow&);
 
   void open_listener(ListenerSocket added);
+  void prepare(const OpenListener& listener) const;
   void accept_sessions(OpenListener& listener);
   void admit(net::Accepted client, const config::Listener& listener);
+  bool may_go_on(net::Accepted& client, const config::Listener& listener);
   void start_session(net::Accepted client, const config::Listener& listener,
                      const std::shared_ptr<const config::Config>& config, const std::shared_ptr<const TlsContexts>& tls,
                      SessionPlace place);

@@ -37,6 +37,23 @@ TEST_CASE("check: what only a whole configuration can get wrong") {
       {"trust without networks",
        R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers": ["a"], "data_address": "trust"}}})",
        R"(f: /backends/default/trusted_data: empty, but data_address is "trust"; write the networks to trust, as in ["10.0.0.0/8"])"},
+      {"no server", R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers": []}}})",
+       R"(f: /backends/default/servers: no server; write a list of addresses or DNS names, as in ["192.168.1.10:21", "ftp.internal"])"},
+      {"no server in a backend that nobody uses",
+       R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers": ["a"]}, "other": {"servers": []}}})",
+       R"(f: /backends/other/servers: no server; write a list of addresses or DNS names, as in ["192.168.1.10:21", "ftp.internal"])"},
+      {"no server where each connection brings one",
+       R"({"listeners": [{"address": "0.0.0.0:21", "mode": "transparent", "destinations": ["203.0.113.0/24"]}], "backends": {"default": {"servers": []}}})",
+       "ok"},
+      {"no server where one of two listeners needs it",
+       R"({"listeners": [{"address": "0.0.0.0:21", "mode": "transparent", "destinations": ["203.0.113.0/24"]}, {"address": "0.0.0.0:2121"}], "backends": {"default": {"servers": []}}})",
+       R"(f: /backends/default/servers: no server; write a list of addresses or DNS names, as in ["192.168.1.10:21", "ftp.internal"])"},
+      {"transparent to nowhere, and behind a proxy",
+       R"({"listeners": [{"address": "0.0.0.0:21", "mode": "transparent", "proxy_from": ["10.0.0.1/32"]}], "backends": {"default": {"servers": ["a"]}}})",
+       "f: /listeners/0/destinations: empty, but mode is \"transparent\"; write the networks of the servers, as in "
+       "[\"203.0.113.0/24\"]\n"
+       "f: /listeners/0/proxy_from: not for mode \"transparent\", which is told the addresses by the kernel; leave it "
+       "out"},
       {"PROXY headers for data alone",
        R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers": ["a"], "proxy_protocol_data": true}}})",
        R"(f: /backends/default/proxy_protocol: "off", but proxy_protocol_data asks for headers; write "v1" or "v2")"},
