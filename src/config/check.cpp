@@ -42,6 +42,7 @@ class Check {
       proxy_protocol(name, backend);
     }
     advertised_ports();
+    same_ports();
     admin();
   }
 
@@ -70,7 +71,9 @@ class Check {
     const std::string pointer = "/listeners/" + std::to_string(index);
     backend_exists(pointer + "/backend", listener.backend);
     transparent(pointer, listener);
-    if (listener.tls != ClientTls::Off && config_.tls.certificates.empty()) {
+    passthrough(pointer, listener);
+    const bool needs_certificate = listener.tls != ClientTls::Off && listener.tls != ClientTls::Passthrough;
+    if (needs_certificate && config_.tls.certificates.empty()) {
       fail("/tls/certificates", "empty, but " + pointer +
                                     "/tls asks for TLS; write the files, as in "
                                     R"([{"certificate": "server.pem", "key": "server.key"}])");
@@ -102,6 +105,33 @@ class Check {
     if (!listener.proxy_from.empty()) {
       fail(pointer + "/proxy_from",
            R"(not for mode "transparent", which is told the addresses by the kernel; leave it out)");
+    }
+  }
+
+  void passthrough(const std::string& pointer, const Listener& listener) {
+    if (listener.tls != ClientTls::Passthrough) return;
+    if (config_.passive_ports.mapping != PortMapping::Same) {
+      fail("/passive_ports/mapping", R"("pool", but )" + pointer + R"(/tls is "passthrough", which needs "same")");
+    }
+    const auto backend = config_.backends.find(listener.backend);
+    if (backend != config_.backends.end() && backend->second.tls != BackendTls::Off) {
+      fail(pointer + "/tls",
+           R"("passthrough", but the backend's tls isn't "off"; the TLS of client and backend is one)");
+    }
+  }
+
+  /// One server, whose passive ports are ours.
+  void same_ports() {
+    if (config_.passive_ports.mapping != PortMapping::Same) return;
+    const auto refuse = [this](std::string why) { fail("/passive_ports/mapping", R"("same", but )" + std::move(why)); };
+    if (config_.passive_ports.advertise) refuse("passive_ports.advertise is another range; leave it out");
+    for (const Listener& listener : config_.listeners) {
+      if (listener.backend != config_.listeners.front().backend) return refuse("the listeners have several backends");
+      if (listener.mode == ListenerMode::Transparent) return refuse("a transparent listener has many servers");
+      const auto backend = config_.backends.find(listener.backend);
+      if (backend == config_.backends.end()) return;
+      if (backend->second.servers.size() != 1) return refuse("the backend hasn't one server");
+      if (backend->second.data_mode == DataMode::Active) return refuse(R"(the backend's data_mode is "active")");
     }
   }
 

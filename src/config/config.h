@@ -28,9 +28,10 @@ struct HostPort {
 /// How a listener speaks TLS with its clients (RFC 4217).
 enum class ClientTls : std::uint8_t {
   Off,
-  Optional,  ///< AUTH TLS is offered.
-  Required,  ///< No login before AUTH TLS.
-  Implicit   ///< TLS from the first byte.
+  Optional,    ///< AUTH TLS is offered.
+  Required,    ///< No login before AUTH TLS.
+  Implicit,    ///< TLS from the first byte.
+  Passthrough  ///< AUTH goes to the backend, and what comes behind it goes by unread.
 };
 
 /// Whose connections a listener takes.
@@ -127,9 +128,16 @@ struct DataSource {
   bool operator==(const DataSource&) const = default;
 };
 
+/// Which port of the pool a client is told.
+enum class PortMapping : std::uint8_t {
+  Pool,  ///< Any that is free.
+  Same   ///< That of the backend's own passive port.
+};
+
 struct PassivePorts {
   ftp::PortRange listen{50000, 50099};
   std::optional<ftp::PortRange> advertise;  ///< Same size as `listen`; port i of one is port i of the other.
+  PortMapping mapping = PortMapping::Pool;
   DataSource data_source;
   Milliseconds lease_timeout{60'000};
   Milliseconds lease_wait{2'000};

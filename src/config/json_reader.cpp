@@ -145,6 +145,7 @@ void read_advertise(const Object& object, Advertise& advertise) {
 void read_passive_ports(const Object& object, PassivePorts& ports) {
   object.read("listen", ports.listen);
   object.read("advertise", ports.advertise);
+  object.read("mapping", ports.mapping);
   object.read("data_source", ports.data_source);
   object.read("lease_timeout", ports.lease_timeout);
   object.read("lease_wait", ports.lease_wait);

@@ -153,6 +153,7 @@ void read_value(const Value& value, BackendTls& into) { read_choice(value, into)
 void read_value(const Value& value, TlsVersion& into) { read_choice(value, into); }
 void read_value(const Value& value, ProxyProtocol& into) { read_choice(value, into); }
 void read_value(const Value& value, ListenerMode& into) { read_choice(value, into); }
+void read_value(const Value& value, PortMapping& into) { read_choice(value, into); }
 void read_value(const Value& value, DataMode& into) { read_choice(value, into); }
 void read_value(const Value& value, DataAddress& into) { read_choice(value, into); }
 void read_value(const Value& value, LogFormat& into) { read_choice(value, into); }

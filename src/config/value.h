@@ -44,6 +44,7 @@ void read_value(const Value& value, BackendTls& into);
 void read_value(const Value& value, TlsVersion& into);
 void read_value(const Value& value, ProxyProtocol& into);
 void read_value(const Value& value, ListenerMode& into);
+void read_value(const Value& value, PortMapping& into);
 void read_value(const Value& value, DataMode& into);
 void read_value(const Value& value, DataAddress& into);
 void read_value(const Value& value, LogFormat& into);

@@ -20,16 +20,14 @@ gateway::Leg leg_of(net::Relay::Side side) {
 
 }  // namespace
 
-void SessionDriver::execute(const gateway::TakeLease&) {
+void SessionDriver::execute(const gateway::TakeLease& action) {
   wants_lease_ = true;
-  worker_.take_lease({id_, worker_.index()}, client_address_.address, [this](bool waits) {
-    if (waits) {
-      start_lease_timer(config_->passive_ports.lease_wait);
-      return;
-    }
-    wants_lease_ = false;
-    handle(gateway::LeaseRefused{gateway::LeaseFailure::ClientLimit});
-  });
+  worker_.take_lease({id_, worker_.index()}, client_address_.address, action.port,
+                     [this](std::optional<gateway::LeaseFailure> refused) {
+                       if (!refused) return start_lease_timer(config_->passive_ports.lease_wait);
+                       wants_lease_ = false;
+                       handle(gateway::LeaseRefused{*refused});
+                     });
 }
 
 void SessionDriver::start_lease_timer(std::chrono::milliseconds delay) {
@@ -243,8 +241,9 @@ void SessionDriver::lease_timed_out() {
   handle(gateway::LeaseExpired{});
 }
 
-void SessionDriver::data_arrived(std::uint64_t lease_id, net::Accepted client) {
+void SessionDriver::data_arrived(std::uint64_t lease_id, net::Accepted client, std::uint16_t port) {
   const Turn turn(*this);
+  if (blind_ && lease_id == 0 && !ended_) return blind_data(std::move(client), port);
   if (!lease_ || lease_->id != lease_id || ended_) {
     client.socket.reset();
     worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::SessionGone);

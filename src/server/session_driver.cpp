@@ -28,6 +28,7 @@ gateway::SessionOptions options(const config::Config& config, const config::List
           .allow_low_data_ports = backend.allow_low_data_ports,
           .client_tls = listener.tls,
           .require_private_data = listener.require_private_data,
+          .same_ports = config.passive_ports.mapping == config::PortMapping::Same,
           .backend_tls = backend.tls,
           .backend_private_data = backend.tls_private_data,
           .client = client,
@@ -83,6 +84,7 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
 
 SessionDriver::~SessionDriver() {
   release_data(true);
+  drop_range();
   worker_.shared().metrics.session_ended(ended_.value_or(gateway::EndReason::Drained),
                                          std::chrono::nanoseconds(uv_hrtime() - started_));
 }
@@ -135,6 +137,7 @@ void SessionDriver::handle(const gateway::Event& event) {
 
 void SessionDriver::on_bytes(net::Stream& stream, std::string_view bytes) {
   const Turn turn(*this);
+  if (blind_ && !ended_) return pass_on(stream, bytes);
   take_lines(&stream == client_.stream.get() ? client_ : backend_, bytes);
 }
 
@@ -287,6 +290,7 @@ void SessionDriver::close_session() {
     closing_ = true;
     timer_.stop();
     release_data(true);
+    drop_range();
     connecting_.reset();
     if (backend_.stream) {
       if (backend_.stream->is_open()) backend_.stream->shutdown();

@@ -40,7 +40,11 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
 
   // From the port pool.
   void lease_ready(const gateway::Lease& lease, bool opened);
-  void data_arrived(std::uint64_t lease_id, net::Accepted client);
+  /// `port`: of ours, that it came to.
+  void data_arrived(std::uint64_t lease_id, net::Accepted client, std::uint16_t port);
+  /// Of one worker's ports.
+  void range_opened(bool opened);
+  void blind_moved(std::size_t transfers);
   [[nodiscard]] bool waits_for_lease() const { return wants_lease_; }
 
  private:
@@ -99,6 +103,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::ToClient& action);
   void execute(const gateway::ToBackend& action);
   void execute(const gateway::TakeLease& action);
+  void execute(const gateway::TakeRange& action);
+  void execute(const gateway::GoBlind& action);
   void execute(const gateway::ListenForBackend& action);
   void execute(const gateway::OpenBackendData& action);
   void execute(const gateway::OpenClientData& action);
@@ -119,6 +125,9 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::Note& note);
   void execute(const gateway::End& action);
 
+  void pass_on(net::Stream& from, std::string_view bytes);
+  void blind_data(net::Accepted client, std::uint16_t port);
+  void drop_range();
   Leg& control_leg(gateway::Leg leg) { return leg == gateway::Leg::Client ? client_ : backend_; }
   void begin_tls(gateway::Leg leg);
   void tls_failed(gateway::Leg leg, std::string_view why);
@@ -175,6 +184,12 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   std::string proxy_header_;                 ///< For the backend's data connection, when the client's is here.
   std::unique_ptr<net::Relay> relay_;
   std::uint64_t relay_started_ = 0;
+
+  std::size_t range_waits_ = 0;  ///< Workers whose ports aren't open yet.
+  std::size_t blind_transfers_ = 0;
+  bool range_opened_ = false;  ///< By all that have answered.
+  bool holds_range_ = false;
+  bool blind_ = false;  ///< Bytes are passed on unread.
 
   int depth_ = 0;  ///< Of Turn.
   bool handling_ = false;

@@ -49,6 +49,11 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       random_(std::random_device{}()),
       proxied_sessions_(loop_, shared.metrics),
       proxied_data_(loop_, shared.metrics),
+      blind_transfers_(loop_, pipes_, shared.metrics,
+                       [this](std::uint64_t session, std::size_t transfers) {
+                         const auto found = sessions_.find(session);
+                         if (found != sessions_.end()) found->second->blind_moved(transfers);
+                       }),
       next_session_(first_session_id(index)) {
   loop_.on_turn(shared.metrics.worker_turns(index));
 }
@@ -221,6 +226,7 @@ void Worker::on(const StopNow&) {
   listeners_.clear();
   proxied_sessions_.clear();
   proxied_data_.clear();
+  blind_transfers_.clear();
   std::vector<SessionDriver*> all;
   all.reserve(sessions_.size());
   for (auto& [id, session] : sessions_) all.push_back(session.get());
@@ -234,17 +240,22 @@ void Worker::on(const StopNow&) {
 
 // The port pool.
 
-void Worker::take_lease(gateway::Lessee lessee, const ftp::Address& client,
-                        const std::function<void(bool)>& on_refused) {
+void Worker::take_lease(gateway::Lessee lessee, const ftp::Address& client, std::optional<std::uint16_t> port,
+                        const std::function<void(std::optional<gateway::LeaseFailure>)>& on_refused) {
+  using enum gateway::LeaseFailure;
+  bool waits = false;
   const auto lease = shared_.pool.with([&](gateway::PortPool& pool) {
-    auto taken = pool.take(client, lessee);
-    if (!taken && taken.error() == gateway::LeaseFailure::Exhausted) pool.wait(client, lessee);
+    auto taken = pool.take(client, lessee, port);
+    // Who needs this very port isn't helped by another that becomes free.
+    waits = !taken && taken.error() == Exhausted && !port;
+    if (waits) pool.wait(client, lessee);
     return taken;
   });
   if (lease) return give(lessee, *lease);
-  const bool waits = lease.error() == gateway::LeaseFailure::Exhausted;
-  if (!waits) shared_.metrics.lease(observe::Metrics::LeaseEvent::ClientLimit);
-  on_refused(waits);
+  if (waits) return on_refused({});
+  if (lease.error() == ClientLimit) shared_.metrics.lease(observe::Metrics::LeaseEvent::ClientLimit);
+  if (lease.error() == Exhausted) shared_.metrics.lease(observe::Metrics::LeaseEvent::Exhausted);
+  on_refused(lease.error());
 }
 
 /// The lease is taken: its owner opens the port, then the lessee is told.
@@ -368,9 +379,12 @@ bool Worker::claim_lease(std::size_t index, net::Accepted client) {
     lease_ended(index, served);
     return true;
   }
-  shared_.metrics.lease(observe::Metrics::LeaseEvent::Accepted);
-  shared_.metrics.ports_leased(-1);
-  DataArrived arrived{lessee->session, lease, std::move(client)};
+  if (lease != 0) {
+    shared_.metrics.lease(observe::Metrics::LeaseEvent::Accepted);
+    shared_.metrics.ports_leased(-1);
+  }
+  const auto port = static_cast<std::uint16_t>(config_->passive_ports.listen.low + index);
+  DataArrived arrived{lessee->session, lease, std::move(client), port};
   if (lessee->worker == index_) {
     on(std::move(arrived));
   } else {
@@ -382,7 +396,9 @@ bool Worker::claim_lease(std::size_t index, net::Accepted client) {
 
 void Worker::on(DataArrived message) {
   const auto session = sessions_.find(message.session);
-  if (session != sessions_.end()) return session->second->data_arrived(message.lease, std::move(message.client));
+  if (session != sessions_.end()) {
+    return session->second->data_arrived(message.lease, std::move(message.client), message.port);
+  }
   message.client.socket.reset();
   shared_.metrics.data_rejected(observe::Metrics::Rejected::SessionGone);
 }
