@@ -77,7 +77,7 @@ install_packages "${build_packages[@]}" "${test_packages[@]}" && have_package_li
   exit 1
 }
 export PYTHONDONTWRITEBYTECODE=1
-check "FTP servers" python3 -c 'import sys; sys.path.insert(0, "tests/e2e"); import servers; servers.unpacked()'
+check "FTP servers" python3 -c 'import sys; sys.path.insert(0, "tests/e2e"); import servers, haproxy; servers.unpacked(); haproxy.unpacked()'
 
 check "build (plain)" build build
 suites build 1

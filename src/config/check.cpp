@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/issue.h"
+#include "config/keys.h"
 
 namespace pasvgate::config {
 
@@ -30,6 +31,7 @@ class Check {
     something_to_do();
     for (std::size_t i = 0; i < config_.listeners.size(); ++i) listener(i);
     for (const auto& [name, backend] : config_.backends) {
+      servers(name, backend);
       trust(name, backend);
       // To OpenSSL that is every name below it.
       if (backend.tls_name && backend.tls_name->starts_with('.')) {
@@ -37,8 +39,10 @@ class Check {
              in_quotes(*backend.tls_name) + " begins with a dot; write one whole name");
       }
       active_ports(name, backend);
+      proxy_protocol(name, backend);
     }
     advertised_ports();
+    same_ports();
     admin();
   }
 
@@ -71,7 +75,10 @@ class Check {
       backend_exists(route + "/backend", listener.routes[i].backend);
       if (!listener.routes[i].asks()) fail(route, std::string(kAsksNothing));
     }
-    if (listener.tls != ClientTls::Off && config_.tls.certificates.empty()) {
+    transparent(pointer, listener);
+    passthrough(pointer, listener);
+    const bool needs_certificate = listener.tls != ClientTls::Off && listener.tls != ClientTls::Passthrough;
+    if (needs_certificate && config_.tls.certificates.empty()) {
       fail("/tls/certificates", "empty, but " + pointer +
                                     "/tls asks for TLS; write the files, as in "
                                     R"([{"certificate": "server.pem", "key": "server.key"}])");
@@ -87,6 +94,58 @@ class Check {
 
   void backend_exists(const std::string& pointer, const std::string& name) {
     if (auto message = unknown_backend(config_, name); !message.empty()) fail(pointer, std::move(message));
+  }
+
+  void transparent(const std::string& pointer, const Listener& listener) {
+    if (listener.mode != ListenerMode::Transparent) return;
+    if (listener.destinations.empty()) {
+      fail(pointer + "/destinations",
+           R"(empty, but mode is "transparent"; write the networks of the servers, as in ["203.0.113.0/24"])");
+    }
+    if (!listener.proxy_from.empty()) {
+      fail(pointer + "/proxy_from",
+           R"(not for mode "transparent", which is told the addresses by the kernel; leave it out)");
+    }
+  }
+
+  void passthrough(const std::string& pointer, const Listener& listener) {
+    if (listener.tls != ClientTls::Passthrough) return;
+    if (config_.passive_ports.mapping != PortMapping::Same) {
+      fail("/passive_ports/mapping", R"("pool", but )" + pointer + R"(/tls is "passthrough", which needs "same")");
+    }
+    const auto backend = config_.backends.find(listener.backend);
+    if (backend != config_.backends.end() && backend->second.tls != BackendTls::Off) {
+      fail(pointer + "/tls",
+           R"("passthrough", but the backend's tls isn't "off"; the TLS of client and backend is one)");
+    }
+  }
+
+  /// One server, whose passive ports are ours.
+  void same_ports() {
+    if (config_.passive_ports.mapping != PortMapping::Same) return;
+    const auto refuse = [this](std::string why) { fail("/passive_ports/mapping", R"("same", but )" + std::move(why)); };
+    if (config_.passive_ports.advertise) refuse("passive_ports.advertise is another range; leave it out");
+    for (const Listener& listener : config_.listeners) {
+      if (listener.backend != config_.listeners.front().backend) return refuse("the listeners have several backends");
+      if (listener.mode == ListenerMode::Transparent) return refuse("a transparent listener has many servers");
+      if (!listener.routes.empty() || listener.routes_file || listener.user_map || !listener.user_hosts.empty()) {
+        return refuse("a listener has routes, which may lead to other servers");
+      }
+      const auto backend = config_.backends.find(listener.backend);
+      if (backend == config_.backends.end()) return;
+      if (backend->second.servers.size() != 1) return refuse("the backend hasn't one server");
+      if (backend->second.data_mode == DataMode::Active) return refuse(R"(the backend's data_mode is "active")");
+    }
+  }
+
+  /// Transparent listeners bring the server with each connection.
+  void servers(const std::string& name, const Backend& backend) {
+    const auto takes_all = [&](const Listener& listener) {
+      return listener.backend != name || listener.mode == ListenerMode::Transparent;
+    };
+    const bool is_used = std::ranges::any_of(config_.listeners, [&](const auto& one) { return one.backend == name; });
+    if (!backend.servers.empty() || (is_used && std::ranges::all_of(config_.listeners, takes_all))) return;
+    fail("/backends/" + pointer_step(name) + "/servers", "no server; write " + allowed(key_row("/backends/*/servers")));
   }
 
   void differ(std::size_t earlier, std::size_t later) {
@@ -119,6 +178,12 @@ class Check {
     fail("/backends/" + pointer_step(name) + "/active_ports", in_quotes(backend.active_ports->text()) +
                                                                   " overlaps passive_ports.listen " +
                                                                   in_quotes(pool.text()) + "; write ports outside it");
+  }
+
+  void proxy_protocol(const std::string& name, const Backend& backend) {
+    if (!backend.proxy_protocol_data || backend.proxy_protocol != ProxyProtocol::Off) return;
+    fail("/backends/" + pointer_step(name) + "/proxy_protocol",
+         R"("off", but proxy_protocol_data asks for headers; write "v1" or "v2")");
   }
 
   void advertised_ports() {

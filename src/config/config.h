@@ -64,9 +64,16 @@ struct Health {
 /// How a listener speaks TLS with its clients (RFC 4217).
 enum class ClientTls : std::uint8_t {
   Off,
-  Optional,  ///< AUTH TLS is offered.
-  Required,  ///< No login before AUTH TLS.
-  Implicit   ///< TLS from the first byte.
+  Optional,    ///< AUTH TLS is offered.
+  Required,    ///< No login before AUTH TLS.
+  Implicit,    ///< TLS from the first byte.
+  Passthrough  ///< AUTH goes to the backend, and what comes behind it goes by unread.
+};
+
+/// Whose connections a listener takes.
+enum class ListenerMode : std::uint8_t {
+  Gateway,     ///< Those to its own address.
+  Transparent  ///< Those to other servers, which nftables redirects to it; the backend is where each was going.
 };
 
 /// A rule that sends sessions to a backend. What is empty isn't asked; the others must all hold, and in a list one
@@ -110,6 +117,10 @@ struct Listener {
   ClientTls tls = ClientTls::Off;
   bool require_private_data = false;          ///< No data connection in clear.
   std::optional<bool> require_session_reuse;  ///< Unset: for Required and Implicit.
+  std::vector<ftp::Cidr> proxy_from;          ///< Whose connections begin with a PROXY header.
+  ListenerMode mode = ListenerMode::Gateway;
+  std::vector<ftp::Cidr> destinations;               ///< Of a transparent listener: the servers that it goes on to,
+  std::vector<std::uint16_t> destination_ports{21};  ///< and their ports.
   bool operator==(const Listener&) const = default;
   /// Data connections must resume the TLS session of their own control channel.
   [[nodiscard]] bool requires_session_reuse() const {
@@ -132,11 +143,13 @@ enum class DataMode : std::uint8_t {
 
 /// How the gateway speaks TLS with a backend.
 enum class BackendTls : std::uint8_t { Off, Explicit, Implicit };
+/// The version of the PROXY protocol.
+enum class ProxyProtocol : std::uint8_t { Off, V1, V2 };
 /// In the order of their age.
 enum class TlsVersion : std::uint8_t { V1_0, V1_1, V1_2, V1_3 };
 
 struct Backend {
-  std::vector<Server> servers;
+  std::vector<Server> servers;  ///< None where only transparent listeners use it.
   Strategy strategy = Strategy::First;
   Milliseconds resolve_interval{30'000};  ///< Of the servers' DNS names.
   Health health;
@@ -150,8 +163,10 @@ struct Backend {
                                         ///< do; unset: the system's CAs.
   std::optional<std::string> tls_name;  ///< That its certificate must have; unset: the server's host.
   TlsVersion tls_minimum_version = TlsVersion::V1_2;
-  std::optional<std::string> tls_ciphers;  ///< OpenSSL's list, up to TLS 1.2.
-  bool tls_private_data = true;            ///< PROT P.
+  std::optional<std::string> tls_ciphers;             ///< OpenSSL's list, up to TLS 1.2.
+  bool tls_private_data = true;                       ///< PROT P.
+  ProxyProtocol proxy_protocol = ProxyProtocol::Off;  ///< Said first on the control connection.
+  bool proxy_protocol_data = false;                   ///< And on data connections that the gateway opens.
   bool operator==(const Backend&) const = default;
 };
 
@@ -185,12 +200,20 @@ struct DataSource {
   bool operator==(const DataSource&) const = default;
 };
 
+/// Which port of the pool a client is told.
+enum class PortMapping : std::uint8_t {
+  Pool,  ///< Any that is free.
+  Same   ///< That of the backend's own passive port.
+};
+
 struct PassivePorts {
   ftp::PortRange listen{50000, 50099};
   std::optional<ftp::PortRange> advertise;  ///< Same size as `listen`; port i of one is port i of the other.
+  PortMapping mapping = PortMapping::Pool;
   DataSource data_source;
   Milliseconds lease_timeout{60'000};
   Milliseconds lease_wait{2'000};
+  std::vector<ftp::Cidr> proxy_from;  ///< Whose data connections begin with a PROXY header.
   bool operator==(const PassivePorts&) const = default;
 };
 
@@ -220,6 +243,7 @@ struct Timeouts {
   Milliseconds transfer_reply{60'000};  ///< Backend's final reply after the data connection ended.
   Milliseconds abort{5'000};            ///< Backend's answers to ABOR.
   Milliseconds tls_handshake{30'000};   ///< Of any connection.
+  Milliseconds proxy_header{5'000};     ///< From a connection of `proxy_from` to its whole PROXY header.
   bool operator==(const Timeouts&) const = default;
 };
 

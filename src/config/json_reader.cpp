@@ -32,6 +32,10 @@ void read_listener(const Object& object, Listener& listener) {
   object.read("tls", listener.tls);
   object.read("require_private_data", listener.require_private_data);
   object.read("require_session_reuse", listener.require_session_reuse);
+  object.read("proxy_from", listener.proxy_from);
+  object.read("mode", listener.mode);
+  object.read("destinations", listener.destinations);
+  object.read("destination_ports", listener.destination_ports);
 }
 
 void read_health(const Object& object, Health& health) {
@@ -58,6 +62,8 @@ void read_backend(const Object& object, Backend& backend) {
   object.read("tls_minimum_version", backend.tls_minimum_version);
   object.read("tls_ciphers", backend.tls_ciphers);
   object.read("tls_private_data", backend.tls_private_data);
+  object.read("proxy_protocol", backend.proxy_protocol);
+  object.read("proxy_protocol_data", backend.proxy_protocol_data);
 }
 
 void read_advertise(const Object& object, Advertise& advertise) {
@@ -73,9 +79,11 @@ void read_advertise(const Object& object, Advertise& advertise) {
 void read_passive_ports(const Object& object, PassivePorts& ports) {
   object.read("listen", ports.listen);
   object.read("advertise", ports.advertise);
+  object.read("mapping", ports.mapping);
   object.read("data_source", ports.data_source);
   object.read("lease_timeout", ports.lease_timeout);
   object.read("lease_wait", ports.lease_wait);
+  object.read("proxy_from", ports.proxy_from);
 }
 
 void read_tls(const Object& object, Tls& tls) {
@@ -115,6 +123,7 @@ void read_timeouts(const Object& object, Timeouts& timeouts) {
   object.read("transfer_reply", timeouts.transfer_reply);
   object.read("abort", timeouts.abort);
   object.read("tls_handshake", timeouts.tls_handshake);
+  object.read("proxy_header", timeouts.proxy_header);
 }
 
 void read_log(const Object& object, Log& log) {

@@ -46,13 +46,24 @@ const std::vector<KeyRow>& key_rows() {
       {"/listeners/*/tls",
        Choice,
        R"("off")",
-       "TLS with clients: none, offered, demanded before the login, or from the first byte.",
+       "TLS with clients: none, offered, demanded before the login, from the first byte, or the backend's own.",
        0,
        0,
-       {"off", "optional", "required", "implicit"}},
+       {"off", "optional", "required", "implicit", "passthrough"}},
       {"/listeners/*/require_private_data", Boolean, "false", "Whether data connections in clear are refused."},
       {"/listeners/*/require_session_reuse", Boolean, "null",
        "Whether data connections must resume their control channel's TLS session; by default where TLS is demanded."},
+      {"/listeners/*/proxy_from", Networks, "[]",
+       "Networks of the proxies whose connections begin with a PROXY header (version 1 or 2)."},
+      {"/listeners/*/mode",
+       Choice,
+       R"("gateway")",
+       "Whether clients connect to the listener's own address, or to other servers and nftables redirects them here.",
+       0,
+       0,
+       {"gateway", "transparent"}},
+      {"/listeners/*/destinations", Networks, "[]", "Networks of the servers that a transparent listener goes on to."},
+      {"/listeners/*/destination_ports", Ports, "[21]", "Ports of the servers that a transparent listener goes on to."},
       {"/backends", NamedObjects, "", "The FTP servers, by a name of your choice."},
       {"/backends/*/servers", Servers, "",
        "Addresses or DNS names, as text or as objects; the port is 21 if not given."},
@@ -121,6 +132,15 @@ const std::vector<KeyRow>& key_rows() {
        {"1.0", "1.1", "1.2", "1.3"}},
       {"/backends/*/tls_ciphers", Text, "null", "OpenSSL cipher list for the backend, up to TLS 1.2."},
       {"/backends/*/tls_private_data", Boolean, "true", "Whether the backend's data connections are encrypted too."},
+      {"/backends/*/proxy_protocol",
+       Choice,
+       R"("off")",
+       "The version of the PROXY header that tells the backend whose control connection it is.",
+       0,
+       0,
+       {"off", "v1", "v2"}},
+      {"/backends/*/proxy_protocol_data", Boolean, "false",
+       "Whether data connections that the gateway opens to the backend begin with a PROXY header too."},
       {"/advertise/address", Advertised, "null",
        "What clients are told: an address, one of each family, or a DNS name; by default the address that they "
        "dialled."},
@@ -132,12 +152,21 @@ const std::vector<KeyRow>& key_rows() {
       {"/passive_ports/listen", PortRange, R"("50000-50099")", "The public passive ports that the gateway binds."},
       {"/passive_ports/advertise", PortRange, "null",
        "The ports that clients are told when a NAT or NodePort maps them; same size as listen."},
+      {"/passive_ports/mapping",
+       Choice,
+       R"("pool")",
+       "Which port a client is told: any free one of the pool, or that of the backend's own passive port.",
+       0,
+       0,
+       {"pool", "same"}},
       {"/passive_ports/data_source", DataSource, R"("exact")",
        "How the source of a data connection must match the client: \"exact\", \"any\", or a prefix length."},
       {"/passive_ports/lease_timeout", Duration, R"("60s")",
        "How long an advertised port waits for its data connection.", 1, kYear},
       {"/passive_ports/lease_wait", Duration, R"("2s")", "How long a PASV waits for a free port before it gets 425.", 0,
        kYear},
+      {"/passive_ports/proxy_from", Networks, "[]",
+       "Networks of the proxies whose data connections begin with a PROXY header (version 1 or 2)."},
       {"/tls/certificates", Objects, "[]",
        "Certificates of the listeners, chosen by the name that the client asks for."},
       {"/tls/certificates/*/certificate", Text, "", "File with the certificate and its chain (PEM)."},
@@ -179,6 +208,7 @@ const std::vector<KeyRow>& key_rows() {
        "How long the backend may take to send its final reply after the data connection ended.", 1, kYear},
       {"/timeouts/abort", Duration, R"("5s")", "How long the backend may take to answer ABOR.", 1, kYear},
       {"/timeouts/tls_handshake", Duration, R"("30s")", "How long a TLS handshake may take.", 1, kYear},
+      {"/timeouts/proxy_header", Duration, R"("5s")", "How long a proxy may take to send its PROXY header.", 1, kYear},
       {"/drain_timeout", Duration, R"("30s")", "How long transfers may go on after SIGTERM.", 0, kYear},
       {"/admin/address", EndpointOrOff, R"("127.0.0.1:9121")", "Where metrics and health are served, or \"off\"."},
       {"/log/format", Choice, R"("text")", "Text for people or JSON lines for machines.", 0, 0, {"text", "json"}},
@@ -241,6 +271,8 @@ std::string_view type_name(Kind kind) {
       return "addresses or name";
     case Kind::PortRange:
       return "port range";
+    case Kind::Ports:
+      return "list of ports";
     case Kind::DataSource:
       return "data source";
     case Kind::Text:
@@ -284,6 +316,8 @@ std::string allowed(const KeyRow& row) {
       return R"(an address, one of each family in a list, or a DNS name, as in "203.0.113.10")";
     case Kind::PortRange:
       return R"(LOW-HIGH with ports from 1 to 65535, as in "50000-50099")";
+    case Kind::Ports:
+      return "a list of ports from 1 to 65535, as in [21, 2121]";
     case Kind::DataSource:
       return R"("exact", "any", a prefix length as "/24", or one a family as "/24,/64")";
     case Kind::Text:

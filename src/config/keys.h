@@ -23,6 +23,7 @@ enum class Kind : std::uint8_t {
   UserHosts,  ///< Host globs and networks, each with a port.
   Advertised,
   PortRange,
+  Ports,
   DataSource,
   Text,         ///< Anything but nothing: a path, a name, a list of OpenSSL's.
   Objects,      ///< A list of objects, whose keys are behind "/*/".

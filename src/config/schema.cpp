@@ -74,7 +74,7 @@ json value_schema(const KeyRow& row) {
     case Kind::EndpointOrOff:
       return text_of(kEndpointOrOff);
     case Kind::Servers:
-      return list_of(text_or_object(kServer), 1);
+      return list_of(text_or_object(kServer), 0);
     case Kind::Server:
       return text_of(kServer);
     case Kind::Networks:
@@ -87,6 +87,8 @@ json value_schema(const KeyRow& row) {
       return advertised(row);
     case Kind::PortRange:
       return with_null(row, text_of(kPortRange));
+    case Kind::Ports:
+      return list_of({{"type", "integer"}, {"minimum", 1}, {"maximum", 65'535}}, 1);
     case Kind::DataSource:
       return text_of(kDataSource);
     case Kind::Text:

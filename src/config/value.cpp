@@ -153,6 +153,9 @@ void read_value(const Value& value, BackendTls& into) { read_choice(value, into)
 void read_value(const Value& value, TlsVersion& into) { read_choice(value, into); }
 void read_value(const Value& value, Strategy& into) { read_choice(value, into); }
 void read_value(const Value& value, HealthCheck& into) { read_choice(value, into); }
+void read_value(const Value& value, ProxyProtocol& into) { read_choice(value, into); }
+void read_value(const Value& value, ListenerMode& into) { read_choice(value, into); }
+void read_value(const Value& value, PortMapping& into) { read_choice(value, into); }
 void read_value(const Value& value, DataMode& into) { read_choice(value, into); }
 void read_value(const Value& value, DataAddress& into) { read_choice(value, into); }
 void read_value(const Value& value, LogFormat& into) { read_choice(value, into); }
@@ -198,6 +201,18 @@ void read_value(const Value& value, std::optional<ftp::PortRange>& into) {
   ftp::PortRange range;  // No port is 0, so this is none yet.
   read_value(value, range);
   if (range.low != 0) into = range;
+}
+
+void read_value(const Value& value, std::vector<std::uint16_t>& into) {
+  if (!value.found.is_array()) return value.fail_type("list of ports");
+  if (value.found.empty()) return value.fail("no port; write " + allowed(value.row));
+  into.clear();
+  for (std::size_t i = 0; i < value.found.size(); ++i) {
+    const Value one = value.element(i);
+    const bool is_port = one.found.is_number_unsigned() && one.found != 0 && one.found <= 65'535;
+    if (!is_port) return one.fail(found_text(one.found) + " is no port; write " + allowed(value.row));
+    into.push_back(one.found.get<std::uint16_t>());
+  }
 }
 
 void read_value(const Value& value, DataSource& into) {

@@ -266,6 +266,10 @@ bool Cidr::contains(const Address& address) const {
   return address.family() == base.family() && masked(address, bits) == base;
 }
 
+bool holds(std::span<const Cidr> networks, const Address& address) {
+  return std::ranges::any_of(networks, [&](const Cidr& network) { return network.contains(address); });
+}
+
 Address masked(const Address& address, unsigned bits) {
   std::array<std::uint8_t, 16> octets{};
   const auto from = address.octets();

@@ -64,6 +64,9 @@ struct Cidr {
   auto operator<=>(const Cidr&) const = default;
 };
 
+/// Whether one of the networks holds the address.
+bool holds(std::span<const Cidr> networks, const Address& address);
+
 /// `address` with all bits behind the first `bits` cleared.
 Address masked(const Address& address, unsigned bits);
 

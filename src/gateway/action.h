@@ -29,7 +29,14 @@ struct ToBackend {
 };
 
 /// Lease a public port. Answered by LeaseGranted or LeaseRefused, maybe later. There is never a second one open.
-struct TakeLease {};
+struct TakeLease {
+  std::optional<std::uint16_t> port;  ///< This one or none (`mapping` "same").
+};
+/// From now on every port of the pool waits for this client, until the session ends. Answered by RangeTaken.
+struct TakeRange {};
+/// From now on the control connections carry bytes that only their ends understand, and data connections go on to the
+/// backend's port of the same number. Answered by BlindMoved, again and again; whoever closes ends it.
+struct GoBlind {};
 /// Listen for one data connection from the backend, and from nobody else. Answered by BackendPortOpened or
 /// BackendPortRefused.
 struct ListenForBackend {};
@@ -83,9 +90,9 @@ struct End {
   EndReason reason;
 };
 
-using Action =
-    std::variant<ConnectBackend, DropBackend, ToClient, ToBackend, TakeLease, ListenForBackend, OpenBackendData,
-                 OpenClientData, RelayData, ExpectData, CloseData, ResetData, HoldData, StartTls, EndTls, PauseClient,
-                 ResumeClient, PauseBackend, ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
+using Action = std::variant<ConnectBackend, DropBackend, ToClient, ToBackend, TakeLease, TakeRange, GoBlind,
+                            ListenForBackend, OpenBackendData, OpenClientData, RelayData, ExpectData, CloseData,
+                            ResetData, HoldData, StartTls, EndTls, PauseClient, ResumeClient, PauseBackend,
+                            ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
 
 }  // namespace pasvgate::gateway

@@ -61,6 +61,14 @@ struct LeaseGranted {
 struct LeaseRefused {
   LeaseFailure why;
 };
+/// Answer to TakeRange.
+struct RangeTaken {
+  bool opened;
+};
+/// Something went by on a session that is blind.
+struct BlindMoved {
+  std::size_t transfers;  ///< Data connections that stand now.
+};
 /// Answers to ListenForBackend.
 struct BackendPortOpened {
   ftp::Endpoint at;  ///< Of the gateway, as the backend can reach it.
@@ -109,9 +117,9 @@ struct TimerFired {};
 /// The process is to end: finish what runs, then close.
 struct Drain {};
 
-using Event =
-    std::variant<ClientLine, ClientClosed, BackendConnected, BackendUnreachable, BackendLine, BackendClosed,
-                 LeaseGranted, LeaseRefused, BackendPortOpened, BackendPortRefused, LeaseExpired, DataConnected,
-                 DataUnreachable, DataEnded, DataBroken, TlsStarted, TlsFailed, TimerFired, Drain>;
+using Event = std::variant<ClientLine, ClientClosed, BackendConnected, BackendUnreachable, BackendLine, BackendClosed,
+                           LeaseGranted, LeaseRefused, RangeTaken, BlindMoved, BackendPortOpened, BackendPortRefused,
+                           LeaseExpired, DataConnected, DataUnreachable, DataEnded, DataBroken, TlsStarted, TlsFailed,
+                           TimerFired, Drain>;
 
 }  // namespace pasvgate::gateway

@@ -36,7 +36,7 @@ struct RewriteNote {
   std::string client;   ///< The client's: the reply that it was sent, or its command.
 };
 /// A passive port was asked for and not got.
-enum class LeaseFailure : std::uint8_t { Exhausted, ClientLimit };
+enum class LeaseFailure : std::uint8_t { Exhausted, ClientLimit, NotInRange };
 struct LeaseNote {
   LeaseFailure why;
 };

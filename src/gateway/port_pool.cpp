@@ -36,13 +36,19 @@ ftp::Address PortPool::key(const ftp::Address& client) const {
   std::unreachable();
 }
 
-std::expected<Lease, LeaseFailure> PortPool::take(const ftp::Address& client, Lessee lessee) {
+std::expected<Lease, LeaseFailure> PortPool::take(const ftp::Address& client, Lessee lessee,
+                                                  std::optional<std::uint16_t> port) {
   if (clients_.size() > kIdleClients) forget_idle_clients();
   Client& holder = clients_[client];
   if (holder.leases >= leases_per_client_) return std::unexpected(LeaseFailure::ClientLimit);
   const auto client_key = key(client);
-  const auto index = choose(client_key, holder, lessee.worker);
-  if (!index) return std::unexpected(LeaseFailure::Exhausted);
+  std::expected<std::size_t, LeaseFailure> index = std::unexpected(LeaseFailure::Exhausted);
+  if (port) {
+    index = find(client_key, *port);
+  } else if (const auto free = choose(client_key, holder, lessee.worker)) {
+    index = *free;
+  }
+  if (!index) return std::unexpected(index.error());
 
   const std::uint64_t id = next_id_++;
   leases_.emplace(id, Held{*index, client_key, client, lessee});
@@ -52,6 +58,13 @@ std::expected<Lease, LeaseFailure> PortPool::take(const ftp::Address& client, Le
   const auto& advertised = settings_.advertise ? *settings_.advertise : settings_.listen;
   return Lease{id, static_cast<std::uint16_t>(settings_.listen.low + *index),
                static_cast<std::uint16_t>(advertised.low + *index), *index};
+}
+
+std::expected<std::size_t, LeaseFailure> PortPool::find(const ftp::Address& key, std::uint16_t port) const {
+  if (!settings_.listen.contains(port)) return std::unexpected(LeaseFailure::NotInRange);
+  const std::size_t index = port - settings_.listen.low;
+  if (ports_[index].lease_by_client.contains(key)) return std::unexpected(LeaseFailure::Exhausted);
+  return index;
 }
 
 std::optional<std::size_t> PortPool::choose(const ftp::Address& key, const Client& client, unsigned worker) {
@@ -84,8 +97,14 @@ std::optional<std::size_t> PortPool::choose(const ftp::Address& key, const Clien
 
 std::optional<Lessee> PortPool::claim(std::size_t index, const ftp::Address& client, std::uint64_t* lease_id) {
   const auto& leases = ports_[index].lease_by_client;
-  const auto found = leases.find(key(client));
-  if (found == leases.end()) return std::nullopt;
+  const auto client_key = key(client);
+  const auto found = leases.find(client_key);
+  if (found == leases.end()) {
+    const auto range = std::ranges::find(ranges_, client_key, &Range::key);
+    if (range == ranges_.end()) return std::nullopt;
+    if (lease_id != nullptr) *lease_id = 0;
+    return range->lessee;
+  }
   if (lease_id != nullptr) *lease_id = found->second;
   const auto lease = leases_.find(found->second);
   const Lessee lessee = lease->second.lessee;

@@ -46,9 +46,17 @@ class PortPool {
 
   /// A port that `client` holds no lease on, at random, preferably one owned by the lessee's worker (`index` modulo
   /// workers), so that the connection needn't change threads.
-  std::expected<Lease, LeaseFailure> take(const ftp::Address& client, Lessee lessee);
-  /// A connection from `client` came on port `index`: its lease ends and its holder is told. Nothing: no such lease.
+  /// With `port` (of the listening range) that one or none.
+  std::expected<Lease, LeaseFailure> take(const ftp::Address& client, Lessee lessee,
+                                          std::optional<std::uint16_t> port = {});
+  /// A connection from `client` came on port `index`: its lease ends and its holder is told. Without one, whoever took
+  /// the whole range for this client, with 0 as the lease. Nothing: neither.
   std::optional<Lessee> claim(std::size_t index, const ftp::Address& client, std::uint64_t* lease_id = nullptr);
+  /// From now on every port waits for `client` too.
+  void take_range(const ftp::Address& client, Lessee lessee) { ranges_.push_back({key(client), lessee}); }
+  void drop_range(Lessee lessee) {
+    std::erase_if(ranges_, [&](const Range& one) { return one.lessee == lessee; });
+  }
   /// Gives a lease back. False when it has ended already (claimed in the same moment).
   bool drop(std::uint64_t lease_id);
 
@@ -67,8 +75,8 @@ class PortPool {
   [[nodiscard]] bool holds(std::uint64_t lease_id) const { return leases_.contains(lease_id); }
   [[nodiscard]] std::size_t size() const { return ports_.size(); }
   [[nodiscard]] std::size_t leased() const { return leases_.size(); }
-  /// Leases on the port `index`.
-  [[nodiscard]] std::size_t waiting(std::size_t index) const { return ports_[index].waiting; }
+  /// Leases on the port `index`, whole ranges among them.
+  [[nodiscard]] std::size_t waiting(std::size_t index) const { return ports_[index].waiting + ranges_.size(); }
   [[nodiscard]] unsigned owner(std::size_t index) const { return static_cast<unsigned>(index % workers_); }
 
  private:
@@ -87,12 +95,17 @@ class PortPool {
     ftp::Address client;
     Lessee lessee;
   };
+  struct Range {
+    ftp::Address key;
+    Lessee lessee;
+  };
   struct Client {
     std::size_t leases = 0;
     std::vector<std::size_t> last_used;  ///< Ports, oldest first; at most half of the pool.
   };
 
   [[nodiscard]] ftp::Address key(const ftp::Address& client) const;
+  [[nodiscard]] std::expected<std::size_t, LeaseFailure> find(const ftp::Address& key, std::uint16_t port) const;
   std::optional<std::size_t> choose(const ftp::Address& key, const Client& client, unsigned worker);
   void end(std::unordered_map<std::uint64_t, Held>::iterator lease);
   void remember(Client& client, std::size_t index);
@@ -107,6 +120,7 @@ class PortPool {
   std::unordered_map<std::uint64_t, Held> leases_;
   std::unordered_map<ftp::Address, Client> clients_;
   std::deque<Waiting> waiting_;
+  std::vector<Range> ranges_;  ///< One for each session that passes through.
 };
 
 }  // namespace pasvgate::gateway

@@ -26,6 +26,7 @@ std::string word(std::string_view argument) {
 
 std::optional<ClientSecurity::Answer> ClientSecurity::answer(const ftp::Command& command) {
   using enum ftp::Verb;
+  if (mode_ == ClientTls::Passthrough) return std::nullopt;
   switch (command.verb) {
     case Auth:
       return auth(command);
@@ -93,6 +94,7 @@ ClientSecurity::Answer ClientSecurity::ccc() {
 }
 
 void ClientSecurity::edit(ftp::FeatPolicy& feat) const {
+  if (mode_ == ClientTls::Passthrough) return;
   // The backend's own are of no use to the client.
   for (const char* name : {"AUTH", "PBSZ", "PROT", "CCC"}) feat.removed.emplace_back(name);
   if (mode_ == ClientTls::Off) return;

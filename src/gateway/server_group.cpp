@@ -275,7 +275,7 @@ std::vector<ServerGroup::Check> ServerGroup::due_checks(Instant now, std::size_t
     if (server.checking || !server.named || server.order == ServerOrder::Maintenance || server.check_at > now) continue;
     server.checking = true;
     server.check_at = now + settings_.health.interval;
-    due.push_back({server.status.id, server.at, greeting, settings_.health.timeout});
+    due.push_back({server.status.id, server.at, greeting, settings_.health.timeout, settings_.proxy_protocol});
   }
   return due;
 }

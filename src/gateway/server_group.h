@@ -103,6 +103,7 @@ class ServerGroup {
     ftp::Endpoint at;
     bool greeting;  ///< Else the connection alone is enough.
     std::chrono::milliseconds timeout;
+    config::ProxyProtocol proxy;  ///< Said first.
   };
   /// The checks that are to begin now, at most so many; each is answered by `checked`.
   std::vector<Check> due_checks(Instant now, std::size_t most);

@@ -49,9 +49,14 @@ void Session::begin(std::vector<Action>& out) {
 void Session::handle(const Event& event, std::vector<Action>& out) {
   if (ended_) return;
   out_ = &out;
+  if (blind_) {
+    take_blind(event);
+    out_ = nullptr;
+    return;
+  }
   std::visit([this](const auto& one) { on(one); }, event);
-  if (!ended_) end_if_over();
-  if (!ended_) {
+  if (!ended_ && !blind_) end_if_over();
+  if (!ended_ && !blind_) {
     set_timer(std::holds_alternative<ClientLine>(event) || std::holds_alternative<BackendLine>(event));
   }
   out_ = nullptr;
@@ -122,6 +127,10 @@ void Session::run(const Queued& queued) {
   const ftp::Command command = ftp::Command::parse(queued.text);
   if (secure(command)) return;
   if (front_ && answer_in_front(command, queued.text)) return;
+  if (command.verb == ftp::Verb::Auth && !commands_.empty()) {
+    warn("a command came in clear behind AUTH");
+    return end(EndReason::TlsFailed);
+  }
   if (const auto own = own_answer(command)) return answer(command.verb, *own);
   if (command.sets_up_data()) return set_up_data(command);
   if (command.is_transfer() && data_.state() == DataChannel::State::Expired) {

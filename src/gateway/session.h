@@ -29,6 +29,7 @@ struct SessionOptions {
   config::Policy policy;
   config::ClientTls client_tls = config::ClientTls::Off;
   bool require_private_data = false;
+  bool same_ports = false;                  ///< The client is told the backend's own passive port.
   const config::Listener* rules = nullptr;  ///< That say where the session goes; they outlive it. None: nowhere else.
   ftp::Address client = ftp::Address::v4({192, 0, 2, 1});
 };
@@ -72,6 +73,8 @@ class Session {
   void on(const BackendClosed&);
   void on(const LeaseGranted& lease);
   void on(const LeaseRefused& refused);
+  void on(const RangeTaken& taken);
+  void on(const BlindMoved&) {}  // see take_blind
   void on(const BackendPortOpened& opened);
   void on(const BackendPortRefused&);
   void on(const LeaseExpired&);
@@ -127,6 +130,9 @@ class Session {
   void greet();
 
   [[nodiscard]] ftp::FeatPolicy feat_policy() const;
+  // Passing through.
+  void pass_through(const ftp::ReplyLine& line);
+  void take_blind(const Event& event);
 
   // The data channel, from its set-up to both legs.
   void set_up_data(const ftp::Command& command);
@@ -204,6 +210,8 @@ class Session {
   ClientSecurity security_;
   std::optional<Leg> handshake_;  ///< Whose TLS is being started.
   std::string greeting_;          ///< The backend's, until its TLS is up.
+  std::string auth_reply_;        ///< The backend's 234, until every port waits for the client.
+  std::size_t blind_transfers_ = 0;
   std::string user_;
   Wait waiting_ = Wait::Nothing;
   bool greeted_ = false;
@@ -217,6 +225,7 @@ class Session {
   bool draining_ = false;
   bool holding_data_ = false;  ///< After ABOR: the client's data leg is gone, the backend's still stands.
   bool aborting_ = false;      ///< ABOR was sent, and the transfer it aborts has no final reply yet.
+  bool blind_ = false;         ///< Nothing of the control channel is read any more.
   bool ended_ = false;
 };
 

@@ -156,7 +156,7 @@ void Session::finish_data_reply(int code) {
 void Session::backend_is_set_up() {
   if (data_.plan().client == Mode::Passive) {
     data_.leasing();
-    return send(TakeLease{});
+    return send(TakeLease{options_.same_ports && backend_data_ ? std::optional(backend_data_->port) : std::nullopt});
   }
   const std::string verb(ftp::verb_name(data_.plan().asked));
   client_is_set_up(ftp::write_reply(200, verb + " command successful."), verb + " " + asked_argument_);

@@ -86,6 +86,8 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
   using enum ftp::ReplyLine::Place;
   const bool is_first = line.place == First || line.place == Only;
   const ftp::Verb verb = answering_->verb;
+  const bool passes = verb == ftp::Verb::Auth && options_.client_tls == config::ClientTls::Passthrough;
+  if (passes && line.code == 234 && line.ends_reply()) return pass_through(line);
   if (verb == ftp::Verb::Abor && is_first && line.is_success() && replies_.transfer() != nullptr) fail_transfer();
   if (verb == ftp::Verb::Feat && line.code == 211) {
     take_feat_reply(line);

@@ -104,6 +104,8 @@ Result<Accepted> accept_tcp(const Fd& listener) {
   return Accepted{std::move(socket), endpoint.value_or(ftp::Endpoint{})};
 }
 
+ftp::Endpoint Accepted::dialled() const { return told.value_or(local_endpoint(socket).value_or(ftp::Endpoint{})); }
+
 Result<Fd> connect_tcp(const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from) {
   const std::string what = "connect to " + to.text();
   auto socket = open_tcp(to, what);
@@ -126,6 +128,33 @@ Result<Fd> connect_tcp(const ftp::Endpoint& to, const std::optional<ftp::Endpoin
   }
   return socket;
 }
+
+Result<void> make_transparent(const Fd& listening) {
+  const auto at = local_endpoint(listening);
+  const bool is_v6 = at && at->address.family() == ftp::Family::V6;
+  const int on = 1;
+  const int failed = is_v6 ? ::setsockopt(listening.get(), IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof on)
+                           : ::setsockopt(listening.get(), IPPROTO_IP, IP_TRANSPARENT, &on, sizeof on);
+  if (failed != 0) return failure("IP_TRANSPARENT");
+  return {};
+}
+
+std::optional<ftp::Endpoint> original_destination(const Fd& accepted) {
+  const auto local = local_endpoint(accepted);
+  if (!local) return local;
+  const bool is_v6 = local->address.family() == ftp::Family::V6;
+  // linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h, which don't go together with netinet/in.h.
+  constexpr int kOriginalDestination = 80;  // SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST
+  SockAddress address;
+  address.length = is_v6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  if (::getsockopt(accepted.get(), is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, kOriginalDestination, &address.storage,
+                   &address.length) != 0) {
+    return local;  // the connection is no conntrack's
+  }
+  return endpoint_of(address.get());
+}
+
+bool is_own(const ftp::Address& address) { return bind_tcp({address, 0}, Share::Alone).has_value(); }
 
 int socket_error(const Fd& socket) {
   int error = 0;

@@ -62,6 +62,9 @@ void speed_up_listening(const Fd& socket);
 struct Accepted {
   Fd socket;  ///< Non-blocking, close-on-exec.
   ftp::Endpoint peer;
+  std::optional<ftp::Endpoint> told{};  ///< Where somebody in between says that the peer was going.
+  /// What the peer connected to: that, or our own address.
+  [[nodiscard]] ftp::Endpoint dialled() const;
 };
 /// errno EAGAIN when nobody waits.
 Result<Accepted> accept_tcp(const Fd& listener);
@@ -69,6 +72,13 @@ Result<Accepted> accept_tcp(const Fd& listener);
 /// Begins a non-blocking connect; ready when writable, then `socket_error` tells. With `from` it comes from that
 /// address, and from that port where it can be had.
 Result<Fd> connect_tcp(const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from = {});
+/// The listening socket also takes connections to other addresses, which nftables' `tproxy` sends to it. Needs
+/// CAP_NET_ADMIN. (Its `redirect` needs nothing.)
+Result<void> make_transparent(const Fd& listening);
+/// Where a connection was going that nftables redirected to us; our end of it for any other.
+std::optional<ftp::Endpoint> original_destination(const Fd& accepted);
+/// Whether the address is this machine's.
+bool is_own(const ftp::Address& address);
 /// 0, or the errno that the socket holds (and clears it).
 int socket_error(const Fd& socket);
 

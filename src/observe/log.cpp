@@ -139,7 +139,15 @@ void write(LogLevel level, std::string_view message, std::span<const Field> fiel
 }
 
 std::string_view failure_name(gateway::LeaseFailure why) {
-  return why == gateway::LeaseFailure::Exhausted ? "exhausted" : "client_limit";
+  switch (why) {
+    case gateway::LeaseFailure::Exhausted:
+      return "exhausted";
+    case gateway::LeaseFailure::ClientLimit:
+      return "client_limit";
+    case gateway::LeaseFailure::NotInRange:
+      return "not_in_range";
+  }
+  std::unreachable();
 }
 
 /// What a note looks like in the log, apart from the session it belongs to.

@@ -33,9 +33,10 @@ constexpr std::array<std::string_view, 2> kOutcomes{"ok", "failed"};
 constexpr std::array<std::string_view, 2> kDirections{"download", "upload"};
 constexpr std::array<std::string_view, 4> kDataResults{"ok", "refused", "timeout", "failed"};
 constexpr std::array<std::string_view, 3> kRejections{"no_lease", "session_gone", "not_backend"};
+constexpr std::array<std::string_view, 5> kProxyHeaders{"ok", "own", "malformed", "timeout", "closed"};
 constexpr std::array<std::string_view, 6> kLeaseEvents{"taken",   "accepted",  "expired",
                                                        "dropped", "exhausted", "client_limit"};
-constexpr std::array<std::string_view, 2> kLimits{"sessions", "descriptors"};
+constexpr std::array<std::string_view, 3> kLimits{"sessions", "descriptors", "destination"};
 
 constexpr std::size_t kVerbs = std::to_underlying(ftp::Verb::Other) + std::size_t{1};
 constexpr std::size_t kEndReasons = std::to_underlying(gateway::EndReason::Refused) + std::size_t{1};
@@ -164,6 +165,13 @@ struct Metrics::State {
                "Data connections that were closed because no session waited for them, by the reason."),
       "reason", kRejections};
 
+  CounterSet<ProxyHeader, 5> proxy_headers{
+      counters(
+          registry, "proxy_headers_total",
+          "Connections that had to begin with a PROXY header, by the result: ok has the client's address, own leaves "
+          "the connection's."),
+      "result", kProxyHeaders};
+
   CounterSet<ftp::Direction, 2> transfer_bytes{
       counters(registry, "transfer_bytes_total", "Payload bytes that were relayed, by the direction of the transfer."),
       "direction", kDirections};
@@ -218,8 +226,10 @@ struct Metrics::State {
           .Help("How long the turns of a worker's loop took, in seconds: so long do its other sessions wait.")
           .Register(registry);
 
-  CounterSet<Limit, 2> limits{
-      counters(registry, "limits_hit_total", "Clients that were turned away because a limit was reached, by limit."),
+  CounterSet<Limit, 3> limits{
+      counters(
+          registry, "limits_hit_total",
+          "Clients that were turned away because a limit was reached or their destination isn't allowed, by limit."),
       "limit", kLimits};
   CounterSet<Outcome, 2> reloads{
       counters(registry, "config_reloads_total", "Reloads of the configuration, by the result."), "result", kOutcomes};
@@ -305,6 +315,8 @@ void Metrics::certificate_expiries(const std::map<std::string, std::int64_t>& fi
 }
 
 void Metrics::data_rejected(Rejected reason) { state_->data_rejected[reason].Increment(); }
+
+void Metrics::proxy_header(ProxyHeader result) { state_->proxy_headers[result].Increment(); }
 
 void Metrics::transfer_bytes(ftp::Direction direction, std::uint64_t bytes) {
   state_->transfer_bytes[direction].Increment(static_cast<double>(bytes));

@@ -31,6 +31,9 @@ class Metrics {
   void data_connection(gateway::Leg leg, gateway::Mode mode, DataResult result);
   enum class Rejected : std::uint8_t { NoLease, SessionGone, NotBackend };
   void data_rejected(Rejected reason);
+  /// As net::ProxyResult.
+  enum class ProxyHeader : std::uint8_t { Ok, Own, Malformed, Timeout, Closed };
+  void proxy_header(ProxyHeader result);
   void transfer_bytes(ftp::Direction direction, std::uint64_t bytes);  ///< Once for each chunk moved.
   void transfer_duration(std::chrono::nanoseconds duration);
 
@@ -52,7 +55,7 @@ class Metrics {
   /// When each of these files' certificates expires, in seconds since 1970; of no other file anything is told any more.
   void certificate_expiries(const std::map<std::string, std::int64_t>& files);
 
-  enum class Limit : std::uint8_t { Sessions, Descriptors };
+  enum class Limit : std::uint8_t { Sessions, Descriptors, Destination };
   void limit_hit(Limit limit);
   void config_reload(bool ok, std::chrono::system_clock::time_point now);
 

@@ -11,6 +11,7 @@
 #include "ftp/line.h"
 #include "ftp/reply.h"
 #include "net/connector.h"
+#include "server/proxy_protocol.h"
 
 namespace pasvgate::server {
 namespace {
@@ -47,6 +48,10 @@ class HealthChecker::Probe {
       const net::Error& error = socket.error();
       if (error.is_ours()) return end(std::nullopt, error.text());
       return end(error.code == ETIMEDOUT ? Result::Timeout : Result::Failed, error.text());
+    }
+    const std::string header = own_proxy_header(check_.check.proxy);
+    if (!header.empty() && ::send(socket->get(), header.data(), header.size(), MSG_NOSIGNAL) < 0) {
+      return end(Result::Failed, "the connection ended before the greeting");
     }
     if (!check_.check.greeting) return end(Result::Ok, "");
     socket_ = std::move(*socket);

@@ -223,6 +223,7 @@ std::vector<std::string> Service::change_refused(const config::Config& next) con
   need_restart(next.admin != config_->admin, "/admin/address");
   need_restart(next.passive_ports.listen != config_->passive_ports.listen, "/passive_ports/listen");
   need_restart(next.passive_ports.advertise != config_->passive_ports.advertise, "/passive_ports/advertise");
+  need_restart(next.passive_ports.mapping != config_->passive_ports.mapping, "/passive_ports/mapping");
   need_restart(next.passive_ports.data_source != config_->passive_ports.data_source, "/passive_ports/data_source");
   need_restart(next.limits.leases_per_client != config_->limits.leases_per_client, "/limits/leases_per_client");
   need_restart(pool_addresses(next) != pool_addresses(*config_),

@@ -20,6 +20,7 @@ void SessionDriver::execute(const gateway::ConnectBackend& action) {
                   {"backend", action.target.backend},
                   {"host", action.target.host ? action.target.host->host : ""}});
   }
+  if (is_transparent()) return connect_outside(dialled_.address.text(), {dialled_});
   if (!action.target.host) {
     return connect_to(BackendConnection::OfGroup{
         worker_.shared().groups, action.target.backend, {.address = client_address_.address, .user = action.user}});

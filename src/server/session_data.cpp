@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <utility>
 
 #include "gateway/advertise.h"
@@ -5,6 +6,7 @@
 #include "net/acceptor.h"
 #include "net/splice_relay.h"
 #include "net/tls_relay.h"
+#include "server/proxy_protocol.h"
 #include "server/session_driver.h"
 #include "server/worker.h"
 
@@ -18,16 +20,14 @@ gateway::Leg leg_of(net::Relay::Side side) {
 
 }  // namespace
 
-void SessionDriver::execute(const gateway::TakeLease&) {
+void SessionDriver::execute(const gateway::TakeLease& action) {
   wants_lease_ = true;
-  worker_.take_lease({id_, worker_.index()}, client_address_.address, [this](bool waits) {
-    if (waits) {
-      start_lease_timer(config_->passive_ports.lease_wait);
-      return;
-    }
-    wants_lease_ = false;
-    handle(gateway::LeaseRefused{gateway::LeaseFailure::ClientLimit});
-  });
+  worker_.take_lease({id_, worker_.index()}, client_address_.address, action.port,
+                     [this](std::optional<gateway::LeaseFailure> refused) {
+                       if (!refused) return start_lease_timer(config_->passive_ports.lease_wait);
+                       wants_lease_ = false;
+                       handle(gateway::LeaseRefused{*refused});
+                     });
 }
 
 void SessionDriver::start_lease_timer(std::chrono::milliseconds delay) {
@@ -81,7 +81,15 @@ void SessionDriver::execute(const gateway::OpenBackendData& action) {
 }
 
 void SessionDriver::execute(const gateway::OpenClientData& action) {
-  connect_leg(gateway::Leg::Client, action.to, ftp::Endpoint{dialled_, listener_.active_source_port});
+  connect_leg(gateway::Leg::Client, action.to, active_source(action.to.address));
+}
+
+/// From where the client expects it: the address that it has its control connection with, unless a proxy stands between
+/// or that address is another server's.
+std::optional<ftp::Endpoint> SessionDriver::active_source(const ftp::Address& to) const {
+  const std::uint16_t port = listener_.active_source_port;
+  if (to.family() == outside_address_.family() && !is_transparent()) return ftp::Endpoint{outside_address_, port};
+  return ftp::Endpoint{to.family() == ftp::Family::V4 ? ftp::Address{} : ftp::Address::v6({}), port};
 }
 
 void SessionDriver::connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from) {
@@ -89,19 +97,32 @@ void SessionDriver::connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const
   data_leg(leg).connector = std::make_unique<net::Connector>(
       worker_.loop(), to, config_->timeouts.data_connect,
       [this, leg](net::Result<net::Fd> socket) {
-        if (socket) {
-          net::tune_data(*socket);
-          return leg_connected(leg, std::move(*socket));
+        if (!socket) return leg_unreachable(leg, socket.error());
+        if (leg == gateway::Leg::Backend && !tell_client(*socket)) {
+          return leg_unreachable(leg, {EPIPE, "PROXY header for the backend"});
         }
-        const Turn turn(*this);
-        using enum observe::Metrics::DataResult;
-        worker_.shared().metrics.data_connection(leg, data_leg(leg).mode,
-                                                 socket.error().code == ETIMEDOUT ? Timeout : Refused);
-        observe::log(config::LogLevel::Warn, "data port unreachable",
-                     {{"session", log_.id()}, {"leg", std::string(leg_name(leg))}, {"error", socket.error().text()}});
-        handle(gateway::DataUnreachable{leg});
+        net::tune_data(*socket);
+        leg_connected(leg, std::move(*socket));
       },
       from);
+}
+
+void SessionDriver::leg_unreachable(gateway::Leg leg, const net::Error& error) {
+  const Turn turn(*this);
+  using enum observe::Metrics::DataResult;
+  worker_.shared().metrics.data_connection(leg, data_leg(leg).mode, error.code == ETIMEDOUT ? Timeout : Refused);
+  observe::log(config::LogLevel::Warn, "data port unreachable",
+               {{"session", log_.id()}, {"leg", std::string(leg_name(leg))}, {"error", error.text()}});
+  handle(gateway::DataUnreachable{leg});
+}
+
+/// The PROXY header of a data connection to the backend, where it wants one. A new connection takes it whole, or is
+/// broken.
+bool SessionDriver::tell_client(const net::Fd& backend) {
+  if (!backend_settings_->proxy_protocol_data) return true;
+  std::string header = std::exchange(proxy_header_, {});
+  if (header.empty()) header = proxy_header(backend_settings_->proxy_protocol, {client_address_, dialled_});
+  return ::send(backend.get(), header.data(), header.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(header.size());
 }
 
 void SessionDriver::leg_connected(gateway::Leg leg, net::Fd socket) {
@@ -153,6 +174,7 @@ void SessionDriver::execute(const gateway::ResetData&) { release_data(true); }
 void SessionDriver::release_data(bool reset) {
   drop_lease();
   acceptor_.reset();
+  proxy_header_.clear();
   for (DataLeg& leg : data_legs_) {
     leg.connector.reset();
     leg.socket.reset();
@@ -186,7 +208,7 @@ void SessionDriver::lease_ready(const gateway::Lease& lease, bool opened) {
 }
 
 std::optional<ftp::Address> SessionDriver::advertised() const {
-  return gateway::advertised_address(config_->advertise, client_address_.address, dialled_,
+  return gateway::advertised_address(config_->advertise, client_address_.address, dialled_.address,
                                      [this](const std::string& name) {
                                        return worker_.shared().advertised_names.with([&](const auto& names) {
                                          const auto found = names.find(name);
@@ -219,16 +241,20 @@ void SessionDriver::lease_timed_out() {
   handle(gateway::LeaseExpired{});
 }
 
-void SessionDriver::data_arrived(std::uint64_t lease_id, net::Fd socket) {
+void SessionDriver::data_arrived(std::uint64_t lease_id, net::Accepted client, std::uint16_t port) {
   const Turn turn(*this);
+  if (blind_ && lease_id == 0 && !ended_) return blind_data(std::move(client), port);
   if (!lease_ || lease_->id != lease_id || ended_) {
-    socket.reset();
+    client.socket.reset();
     worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::SessionGone);
     return;
   }
   lease_.reset();
   data_leg(gateway::Leg::Client).mode = gateway::Mode::Passive;
-  leg_connected(gateway::Leg::Client, std::move(socket));
+  if (backend_settings_->proxy_protocol_data) {
+    proxy_header_ = proxy_header(backend_settings_->proxy_protocol, {client.peer, client.dialled()});
+  }
+  leg_connected(gateway::Leg::Client, std::move(client.socket));
 }
 
 void SessionDriver::on_moved(ftp::Direction direction, std::uint64_t bytes) {

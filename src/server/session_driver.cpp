@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/proxy_protocol.h"
 #include "server/worker.h"
 
 // The way in: sockets and timers become events. The way out, the actions, is in session_actions.cpp; the data channel,
@@ -22,6 +23,7 @@ gateway::SessionOptions options(const config::Config& config, const config::List
           .policy = config.policy,
           .client_tls = listener.tls,
           .require_private_data = listener.require_private_data,
+          .same_ports = config.passive_ports.mapping == config::PortMapping::Same,
           .rules = &listener,
           .client = client};
 }
@@ -31,7 +33,16 @@ const config::Listener& in_config(const config::Config& config, const config::Li
   return *std::ranges::find(config.listeners, listener.name, &config::Listener::name);
 }
 
-ftp::Address dialled_address(const net::Fd& socket) {
+/// A transparent session's backend: the settings are the listener's, the server is the one that the client dialled.
+std::unique_ptr<const config::Backend> redirected(const config::Config& config, const config::Listener& listener,
+                                                  const ftp::Endpoint& dialled) {
+  if (listener.mode != config::ListenerMode::Transparent) return nullptr;
+  auto backend = std::make_unique<config::Backend>(config.backends.at(listener.backend));
+  backend->servers = {{dialled.address.text(), dialled.address, dialled.port}};
+  return backend;
+}
+
+ftp::Address local_address(const net::Fd& socket) {
   const auto local = net::local_endpoint(socket);
   return local ? local->address : ftp::Address{};
 }
@@ -46,7 +57,8 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       tls_(std::move(tls)),
       listener_(in_config(*config_, listener)),
       client_address_(client.peer),
-      dialled_(dialled_address(client.socket)),
+      dialled_(client.dialled()),
+      outside_address_(local_address(client.socket)),
       started_(uv_hrtime()),
       session_(options(*config_, listener_, client.peer.address)),
       log_(id, listener.name, client.peer),
@@ -61,6 +73,7 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
 
 SessionDriver::~SessionDriver() {
   release_data(true);
+  drop_range();
   worker_.shared().metrics.session_ended(ended_.value_or(gateway::EndReason::Drained),
                                          std::chrono::nanoseconds(uv_hrtime() - started_));
 }
@@ -113,6 +126,7 @@ void SessionDriver::handle(const gateway::Event& event) {
 
 void SessionDriver::on_bytes(net::Stream& stream, std::string_view bytes) {
   const Turn turn(*this);
+  if (blind_ && !ended_) return pass_on(stream, bytes);
   take_lines(&stream == client_.stream.get() ? client_ : backend_, bytes);
 }
 
@@ -254,6 +268,7 @@ void SessionDriver::backend_connected(std::expected<BackendConnection::Connected
   server_ = std::move(connected->server);
   net::tune_control(socket);
   backend_.stream = std::make_unique<net::Stream>(worker_.loop(), std::move(socket), worker_.read_buffer(), *this);
+  backend_.stream->queue(proxy_header(backend_settings_->proxy_protocol, {client_address_, dialled_}));
   handle(gateway::BackendConnected{backend_address_.family(), backend_traits()});
 }
 
@@ -265,6 +280,7 @@ void SessionDriver::close_session() {
     timer_.stop();
     release_data(true);
     lookup_.reset();
+    drop_range();
     connecting_.reset();
     if (backend_.stream) {
       if (backend_.stream->is_open()) backend_.stream->shutdown();

@@ -41,7 +41,11 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
 
   // From the port pool.
   void lease_ready(const gateway::Lease& lease, bool opened);
-  void data_arrived(std::uint64_t lease_id, net::Fd socket);
+  /// `port`: of ours, that it came to.
+  void data_arrived(std::uint64_t lease_id, net::Accepted client, std::uint16_t port);
+  /// Of one worker's ports.
+  void range_opened(bool opened);
+  void blind_moved(std::size_t transfers);
   [[nodiscard]] bool waits_for_lease() const { return wants_lease_; }
 
  private:
@@ -101,6 +105,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::ToClient& action);
   void execute(const gateway::ToBackend& action);
   void execute(const gateway::TakeLease& action);
+  void execute(const gateway::TakeRange& action);
+  void execute(const gateway::GoBlind& action);
   void execute(const gateway::ListenForBackend& action);
   void execute(const gateway::OpenBackendData& action);
   void execute(const gateway::OpenClientData& action);
@@ -121,6 +127,9 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::Note& note);
   void execute(const gateway::End& action);
 
+  void pass_on(net::Stream& from, std::string_view bytes);
+  void blind_data(net::Accepted client, std::uint16_t port);
+  void drop_range();
   Leg& control_leg(gateway::Leg leg) { return leg == gateway::Leg::Client ? client_ : backend_; }
   void begin_tls(gateway::Leg leg);
   void tls_failed(gateway::Leg leg, std::string_view why);
@@ -129,6 +138,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   std::unique_ptr<net::Tls> make_tls(gateway::Leg leg, const net::Fd& socket, net::Tls::Channel channel);
   std::unique_ptr<net::Relay> make_relay(const gateway::RelayData& action);
   [[nodiscard]] gateway::BackendTraits backend_traits() const;
+  [[nodiscard]] bool is_transparent() const { return listener_.mode == config::ListenerMode::Transparent; }
   void look_up_host(const config::HostPort& host);
   void connect_host(const config::HostPort& host, std::vector<ftp::Address> addresses);
   void connect_outside(std::string host, std::vector<ftp::Endpoint> servers);
@@ -137,6 +147,9 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   [[nodiscard]] bool is_backend(const ftp::Endpoint& peer);
   void connect_leg(gateway::Leg leg, const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from);
   void leg_connected(gateway::Leg leg, net::Fd socket);
+  bool tell_client(const net::Fd& backend);
+  void leg_unreachable(gateway::Leg leg, const net::Error& error);
+  [[nodiscard]] std::optional<ftp::Endpoint> active_source(const ftp::Address& to) const;
   void start_lease_timer(std::chrono::milliseconds delay);
   void stop_lease_timer();
   void lease_timed_out();
@@ -156,8 +169,9 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   std::string_view backend_name_;                 ///< Its group's, in `config_`.
   std::unique_ptr<config::Backend> own_backend_;  ///< For a server outside the groups.
   const ftp::Endpoint client_address_;
-  const ftp::Address dialled_;
-  const std::uint64_t started_;  ///< Nanoseconds of uv_hrtime.
+  const ftp::Endpoint dialled_;         ///< By the client.
+  const ftp::Address outside_address_;  ///< Ours, where the client's connection ends.
+  const std::uint64_t started_;         ///< Nanoseconds of uv_hrtime.
   std::uint64_t connect_started_ = 0;
 
   gateway::Session session_;
@@ -179,8 +193,15 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   bool wants_lease_ = false;
   std::array<DataLeg, 2> data_legs_;         ///< By gateway::Leg.
   std::unique_ptr<net::Acceptor> acceptor_;  ///< For an active backend.
+  std::string proxy_header_;                 ///< For the backend's data connection, when the client's is here.
   std::unique_ptr<net::Relay> relay_;
   std::uint64_t relay_started_ = 0;
+
+  std::size_t range_waits_ = 0;  ///< Workers whose ports aren't open yet.
+  std::size_t blind_transfers_ = 0;
+  bool range_opened_ = false;  ///< By all that have answered.
+  bool holds_range_ = false;
+  bool blind_ = false;  ///< Bytes are passed on unread.
 
   int depth_ = 0;  ///< Of Turn.
   bool handling_ = false;

@@ -71,10 +71,23 @@ struct LeaseReady {
 struct DataArrived {
   std::uint64_t session;
   std::uint64_t lease;
-  net::Fd socket;
+  net::Accepted client;
+  std::uint16_t port;  ///< Of ours.
 };
+/// To each worker: open all ports that it owns, for one session more.
+struct OpenRange {
+  gateway::Lessee lessee;
+};
+/// To the session's worker.
+struct RangeOpened {
+  std::uint64_t session;
+  bool opened;
+};
+/// To each worker: one session less has the whole range.
+struct SyncRange {};
 struct DrainSessions {};
 struct StopNow {};
-using Message = std::variant<NewConfig, OpenPort, SyncPort, LeaseReady, DataArrived, DrainSessions, StopNow>;
+using Message = std::variant<NewConfig, OpenPort, SyncPort, LeaseReady, DataArrived, OpenRange, RangeOpened, SyncRange,
+                             DrainSessions, StopNow>;
 
 }  // namespace pasvgate::server

@@ -25,7 +25,9 @@ net::TlsMinimum minimum(config::TlsVersion version) {
 }
 
 bool listens_with_tls(const config::Config& config) {
-  return std::ranges::any_of(config.listeners, [](const auto& one) { return one.tls != config::ClientTls::Off; });
+  return std::ranges::any_of(config.listeners, [](const auto& one) {
+    return one.tls != config::ClientTls::Off && one.tls != config::ClientTls::Passthrough;
+  });
 }
 
 net::TlsServerSettings listener_settings(const config::Tls& tls) {

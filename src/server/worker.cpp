@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "observe/log.h"
+#include "server/destination.h"
 #include "server/session_driver.h"
 
 namespace pasvgate::server {
@@ -46,6 +47,13 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       accept_pause_(loop_, [this] { resume_accepting(); }),
       read_buffer_(kReadBuffer),
       random_(std::random_device{}()),
+      proxied_sessions_(loop_, shared.metrics),
+      proxied_data_(loop_, shared.metrics),
+      blind_transfers_(loop_, pipes_, shared.metrics,
+                       [this](std::uint64_t session, std::size_t transfers) {
+                         const auto found = sessions_.find(session);
+                         if (found != sessions_.end()) found->second->blind_moved(transfers);
+                       }),
       next_session_(first_session_id(index)) {
   loop_.on_turn(shared.metrics.worker_turns(index));
 }
@@ -71,6 +79,7 @@ void Worker::on(NewConfig message) {
     for (const auto& kept : config_->listeners) {
       if (kept.address == open->settings.address) open->settings = kept;
     }
+    prepare(*open);
   }
   for (auto& added : message.added) open_listener(std::move(added));
 }
@@ -79,14 +88,23 @@ void Worker::open_listener(ListenerSocket added) {
   auto open = std::make_unique<OpenListener>(std::move(added.listener), std::move(added.socket), net::Poll{});
   open->poll = net::Poll(loop_, open->socket.get(), [this, here = open.get()](int) { accept_sessions(*here); });
   if (!accepting_paused_) open->poll.want(UV_READABLE);
+  prepare(*open);
   listeners_.push_back(std::move(open));
+}
+
+void Worker::prepare(const OpenListener& listener) const {
+  if (listener.settings.mode != config::ListenerMode::Transparent) return;
+  const auto made = net::make_transparent(listener.socket);
+  if (made || index_ != 0) return;
+  observe::log(config::LogLevel::Info, "transparent for nftables' redirect only, not for tproxy",
+               {{"listener", listener.settings.name}, {"error", made.error().text()}});
 }
 
 void Worker::accept_sessions(OpenListener& listener) {
   for (int count = 0; count < kAcceptsPerTurn; ++count) {
     auto accepted = net::accept_tcp(listener.socket);
     if (accepted) {
-      start_session(std::move(*accepted), listener.settings);
+      admit(std::move(*accepted), listener.settings);
       continue;
     }
     if (out_of_descriptors(accepted.error().code)) pause_accepting();
@@ -95,18 +113,53 @@ void Worker::accept_sessions(OpenListener& listener) {
   }
 }
 
-void Worker::start_session(net::Accepted client, const config::Listener& listener) {
-  if (shared_.sessions.fetch_add(1) >= config_->limits.sessions) {
-    shared_.sessions.fetch_sub(1);
+void Worker::admit(net::Accepted client, const config::Listener& listener) {
+  SessionPlace place(shared_.sessions);
+  if (place.others() >= config_->limits.sessions) {
     shared_.metrics.limit_hit(observe::Metrics::Limit::Sessions);
     static constexpr std::string_view kFull = "421 Too many sessions, try again later.\r\n";
     ::send(client.socket.get(), kFull.data(), kFull.size(), MSG_NOSIGNAL);
     return;
   }
+  if (!may_go_on(client, listener)) return;
+  if (!ftp::holds(listener.proxy_from, client.peer.address)) {
+    return start_session(std::move(client), listener, config_, tls_, std::move(place));
+  }
+  // A reload meanwhile may take the listener away; the session is still one of the configuration that it came to.
+  proxied_sessions_.take(
+      std::move(client), config_->timeouts.proxy_header,
+      [this, listener, config = config_, tls = tls_, place = std::move(place)](net::Accepted told) mutable {
+        start_session(std::move(told), listener, config, tls, std::move(place));
+      });
+}
+
+/// The client of a transparent listener has dialled another server: is it one that it may reach?
+bool Worker::may_go_on(net::Accepted& client, const config::Listener& listener) {
+  if (listener.mode != config::ListenerMode::Transparent) return true;
+  const auto destination = destination_of(client.socket, listener, *config_);
+  if (destination) {
+    client.told = *destination;
+    return true;
+  }
+  const auto& [to, why] = destination.error();
+  shared_.metrics.limit_hit(observe::Metrics::Limit::Destination);
+  observe::log(config::LogLevel::Warn, "destination refused",
+               {{"client", client.peer.text()}, {"destination", to.text()}, {"why", std::string(why)}});
+  static constexpr std::string_view kRefused = "421 This server can't be reached from here.\r\n";
+  if (listener.tls != config::ClientTls::Implicit) {
+    ::send(client.socket.get(), kRefused.data(), kRefused.size(), MSG_NOSIGNAL);
+  }
+  return false;
+}
+
+void Worker::start_session(net::Accepted client, const config::Listener& listener,
+                           const std::shared_ptr<const config::Config>& config,
+                           const std::shared_ptr<const TlsContexts>& tls, SessionPlace place) {
   const std::uint64_t id = next_session_++;
-  auto session = std::make_unique<SessionDriver>(*this, id, std::move(client), listener, config_, tls_);
+  auto session = std::make_unique<SessionDriver>(*this, id, std::move(client), listener, config, tls);
   auto& here = *session;
   sessions_.emplace(id, std::move(session));
+  place.release();  // `bury` gives it back
   here.begin();
 }
 
@@ -161,6 +214,7 @@ void Worker::bury() {
 void Worker::on(const DrainSessions&) {
   draining_ = true;
   listeners_.clear();
+  proxied_sessions_.clear();
   std::vector<SessionDriver*> all;
   all.reserve(sessions_.size());
   for (auto& [id, session] : sessions_) all.push_back(session.get());
@@ -176,6 +230,9 @@ void Worker::on(const StopNow&) {
   draining_ = false;
   stopping_ = true;
   listeners_.clear();
+  proxied_sessions_.clear();
+  proxied_data_.clear();
+  blind_transfers_.clear();
   std::vector<SessionDriver*> all;
   all.reserve(sessions_.size());
   for (auto& [id, session] : sessions_) all.push_back(session.get());
@@ -189,17 +246,22 @@ void Worker::on(const StopNow&) {
 
 // The port pool.
 
-void Worker::take_lease(gateway::Lessee lessee, const ftp::Address& client,
-                        const std::function<void(bool)>& on_refused) {
+void Worker::take_lease(gateway::Lessee lessee, const ftp::Address& client, std::optional<std::uint16_t> port,
+                        const std::function<void(std::optional<gateway::LeaseFailure>)>& on_refused) {
+  using enum gateway::LeaseFailure;
+  bool waits = false;
   const auto lease = shared_.pool.with([&](gateway::PortPool& pool) {
-    auto taken = pool.take(client, lessee);
-    if (!taken && taken.error() == gateway::LeaseFailure::Exhausted) pool.wait(client, lessee);
+    auto taken = pool.take(client, lessee, port);
+    // Who needs this very port isn't helped by another that becomes free.
+    waits = !taken && taken.error() == Exhausted && !port;
+    if (waits) pool.wait(client, lessee);
     return taken;
   });
   if (lease) return give(lessee, *lease);
-  const bool waits = lease.error() == gateway::LeaseFailure::Exhausted;
-  if (!waits) shared_.metrics.lease(observe::Metrics::LeaseEvent::ClientLimit);
-  on_refused(waits);
+  if (waits) return on_refused({});
+  if (lease.error() == ClientLimit) shared_.metrics.lease(observe::Metrics::LeaseEvent::ClientLimit);
+  if (lease.error() == Exhausted) shared_.metrics.lease(observe::Metrics::LeaseEvent::Exhausted);
+  on_refused(lease.error());
 }
 
 /// The lease is taken: its owner opens the port, then the lessee is told.
@@ -288,7 +350,6 @@ bool Worker::sync_port(std::size_t index) {
 }
 
 void Worker::accept_data(std::size_t index, std::size_t socket) {
-  std::vector<gateway::PortPool::Served> served;
   for (int count = 0; count < kAcceptsPerTurn; ++count) {
     auto accepted = net::accept_tcp(shared_.port_sockets.at(index)[socket]);
     if (!accepted) {
@@ -297,37 +358,54 @@ void Worker::accept_data(std::size_t index, std::size_t socket) {
       if (accepted.error().code == EINVAL) break;  // closed by a lease that ended in this very loop
       continue;
     }
-    std::uint64_t lease = 0;
-    bool awaits_more = false;
-    const auto lessee = shared_.pool.with([&](gateway::PortPool& pool) {
-      auto claimed = pool.claim(index, accepted->peer.address, &lease);
-      while (const auto next = pool.serve_waiting()) served.push_back(*next);
-      awaits_more = pool.waiting(index) > 0;
-      return claimed;
-    });
-    if (!lessee) {
-      accepted->socket.reset();
-      shared_.metrics.data_rejected(observe::Metrics::Rejected::NoLease);
-      observe::log(config::LogLevel::Warn, "data connection without a lease", {{"client", accepted->peer.text()}});
+    if (!ftp::holds(config_->passive_ports.proxy_from, accepted->peer.address)) {
+      if (!claim_lease(index, std::move(*accepted))) break;
       continue;
     }
+    proxied_data_.take(std::move(*accepted), config_->timeouts.proxy_header,
+                       [this, index](net::Accepted told) { claim_lease(index, std::move(told)); });
+  }
+}
+
+/// A connection came on a port of ours: whose is it? False when nobody awaits another one there.
+bool Worker::claim_lease(std::size_t index, net::Accepted client) {
+  std::vector<gateway::PortPool::Served> served;
+  std::uint64_t lease = 0;
+  bool awaits_more = false;
+  const auto lessee = shared_.pool.with([&](gateway::PortPool& pool) {
+    auto claimed = pool.claim(index, client.peer.address, &lease);
+    while (const auto next = pool.serve_waiting()) served.push_back(*next);
+    awaits_more = pool.waiting(index) > 0;
+    return claimed;
+  });
+  if (!lessee) {
+    client.socket.reset();
+    shared_.metrics.data_rejected(observe::Metrics::Rejected::NoLease);
+    observe::log(config::LogLevel::Warn, "data connection without a lease", {{"client", client.peer.text()}});
+    lease_ended(index, served);
+    return true;
+  }
+  if (lease != 0) {
     shared_.metrics.lease(observe::Metrics::LeaseEvent::Accepted);
     shared_.metrics.ports_leased(-1);
-    DataArrived arrived{lessee->session, lease, std::move(accepted->socket)};
-    if (lessee->worker == index_) {
-      on(std::move(arrived));
-    } else {
-      shared_.workers[lessee->worker]->post(std::move(arrived));
-    }
-    if (!awaits_more) break;
+  }
+  const auto port = static_cast<std::uint16_t>(config_->passive_ports.listen.low + index);
+  DataArrived arrived{lessee->session, lease, std::move(client), port};
+  if (lessee->worker == index_) {
+    on(std::move(arrived));
+  } else {
+    shared_.workers[lessee->worker]->post(std::move(arrived));
   }
   lease_ended(index, served);
+  return awaits_more;
 }
 
 void Worker::on(DataArrived message) {
   const auto session = sessions_.find(message.session);
-  if (session != sessions_.end()) return session->second->data_arrived(message.lease, std::move(message.socket));
-  message.socket.reset();
+  if (session != sessions_.end()) {
+    return session->second->data_arrived(message.lease, std::move(message.client), message.port);
+  }
+  message.client.socket.reset();
   shared_.metrics.data_rejected(observe::Metrics::Rejected::SessionGone);
 }
 

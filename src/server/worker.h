@@ -15,6 +15,9 @@
 #include "net/pipe_pool.h"
 #include "net/relay.h"
 #include "net/stream.h"
+#include "server/blind_transfers.h"
+#include "server/proxy_intake.h"
+#include "server/session_place.h"
 #include "server/shared.h"
 
 namespace pasvgate::server {
@@ -44,10 +47,14 @@ class Worker {
   [[nodiscard]] std::span<char> read_buffer() { return read_buffer_; }
   [[nodiscard]] std::size_t random() { return random_(); }
 
-  /// SessionDriver::lease_ready answers, perhaps before this returns; `on_refused` when there is no port now: true when
-  /// the session waits in turn for one, false when its client has its share.
-  void take_lease(gateway::Lessee lessee, const ftp::Address& client,
-                  const std::function<void(bool waits)>& on_refused);
+  /// SessionDriver::lease_ready answers, perhaps before this returns; `on_refused` when there is no port now: nothing
+  /// when the session waits in turn for one, or why it can't have one.
+  void take_lease(gateway::Lessee lessee, const ftp::Address& client, std::optional<std::uint16_t> port,
+                  const std::function<void(std::optional<gateway::LeaseFailure>)>& on_refused);
+  /// SessionDriver::range_opened answers once for each worker.
+  void take_range(std::uint64_t session, const ftp::Address& client);
+  void drop_range(std::uint64_t session);
+  [[nodiscard]] BlindTransfers& blind_transfers() { return blind_transfers_; }
   enum class LeaseEnd : std::uint8_t { Dropped, Expired };
   /// False when it has ended already.
   bool drop_lease(const gateway::Lease& lease, LeaseEnd why = LeaseEnd::Dropped);
@@ -71,18 +78,28 @@ class Worker {
   void on(const SyncPort& message);
   void on(const LeaseReady& message);
   void on(DataArrived message);
+  void on(const OpenRange& message);
+  void on(const RangeOpened& message);
+  void on(const SyncRange&);
   void on(const DrainSessions&);
   void on(const StopNow&);
 
   void open_listener(ListenerSocket added);
+  void prepare(const OpenListener& listener) const;
   void accept_sessions(OpenListener& listener);
-  void start_session(net::Accepted client, const config::Listener& listener);
+  void admit(net::Accepted client, const config::Listener& listener);
+  bool may_go_on(net::Accepted& client, const config::Listener& listener);
+  void start_session(net::Accepted client, const config::Listener& listener,
+                     const std::shared_ptr<const config::Config>& config, const std::shared_ptr<const TlsContexts>& tls,
+                     SessionPlace place);
   void pause_accepting();
   void resume_accepting();
 
   /// Opens or closes the port as its leases ask. False when it can't be opened.
   bool sync_port(std::size_t index);
+  bool sync_range();
   void accept_data(std::size_t index, std::size_t socket);
+  bool claim_lease(std::size_t index, net::Accepted client);
   void lease_ended(std::size_t index, const std::vector<gateway::PortPool::Served>& served);
   void give(const gateway::Lessee& lessee, const gateway::Lease& lease);
   void deliver(const gateway::Lessee& lessee, const gateway::Lease& lease, bool opened);
@@ -104,6 +121,9 @@ class Worker {
   std::shared_ptr<const TlsContexts> tls_;
   std::vector<std::unique_ptr<OpenListener>> listeners_;
   std::unordered_map<std::size_t, PortPolls> open_ports_;
+  ProxyIntake proxied_sessions_;
+  ProxyIntake proxied_data_;
+  BlindTransfers blind_transfers_;
   bool accepting_paused_ = false;
   std::unordered_map<std::uint64_t, std::unique_ptr<SessionDriver>> sessions_;
   std::vector<std::unique_ptr<SessionDriver>> dead_sessions_;

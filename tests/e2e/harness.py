@@ -48,6 +48,8 @@ def make_config(backend, first_port, ports, **sections):
 class Gateway:
     """A running pasvgate. `with Gateway(backend) as gateway:` checks at its end that nothing was left behind.
 
+    `backend` may be a function that gets the first passive port, for a server that has the same ones.
+
     Keyword arguments are sections of the config, merged over the defaults of make_config. With `arguments` the
     binary gets these instead of a config file ({ports} stands for the passive range), with `environment` also these
     variables.
@@ -60,6 +62,8 @@ class Gateway:
         self.ports = ports
         self.config = None
         with free_range(ports) as self.first_port:
+            if callable(backend):
+                backend = backend(self.first_port)
             span = f"{self.first_port}-{self.first_port + ports - 1}"
             if arguments is None:
                 self.config = make_config(backend, self.first_port, ports, **sections)

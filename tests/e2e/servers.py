@@ -27,22 +27,23 @@ PACKAGES = ["vsftpd", "proftpd-core", "proftpd-mod-crypto", "pure-ftpd", "inetut
             "libpcre2-8-0", "libsodium23", "libncursesw6", "libidn2-0", "libcap2"]
 
 
-def unpacked():
-    """The folder with all servers, downloaded at the first call."""
-    cache = pathlib.Path(os.environ.get("PASVGATE_SERVERS", ROOT / "build/ftp-servers"))
+def unpacked(packages=None, name=""):
+    """The folder with all servers, or with other `packages` by that name; downloaded at the first call."""
+    packages = packages or PACKAGES
+    cache = pathlib.Path(os.environ.get("PASVGATE_SERVERS", ROOT / "build/ftp-servers")) / name
     cache.mkdir(parents=True, exist_ok=True)
     root = cache / "root"
     with open(cache / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         complete = cache / "complete"
-        if not complete.exists() or complete.read_text(encoding="ascii") != " ".join(PACKAGES):
+        if not complete.exists() or complete.read_text(encoding="ascii") != " ".join(packages):
             debs = cache / "packages"
             debs.mkdir(exist_ok=True)
-            subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *PACKAGES], cwd=debs,
+            subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages], cwd=debs,
                            check=True, stdout=subprocess.DEVNULL)
             for deb in sorted(debs.glob("*.deb")):
                 subprocess.run(["dpkg", "-x", deb, root], check=True)
-            complete.write_text(" ".join(PACKAGES), encoding="ascii")
+            complete.write_text(" ".join(packages), encoding="ascii")
     return root
 
 

@@ -119,7 +119,7 @@ class Strategies(Group):
             found = {}
             for number in range(40):
                 with Raw(self.gateway.address, source=source) as client:
-                    self.assertEqual(client.greeting.text, "FTP server ready")
+                    self.assertEqual(client.greeting.text, "220 FTP server ready")
                     before = [len(stub.commands) for stub in self.stubs]
                     self.assertEqual(client.command(f"USER user{number}").code, 331)
                     found[number], = [i for i, stub in enumerate(self.stubs) if len(stub.commands) > before[i]]

@@ -27,6 +27,9 @@ class World {
   }
 
   void step(std::uint8_t choice, std::string_view text) {
+    if (choice == 252) return play(RangeTaken{text.empty()});
+    if (choice == 253) return play(BlindMoved{text.size()});
+    if (choice == 254) return play(BackendLine{"234 go on"});
     switch (choice % 36) {
       case 0:
       case 1:
@@ -153,6 +156,16 @@ class World {
       if (handshake_ != failed->leg) return;
       handshake_.reset();
     }
+    const bool is_line = std::holds_alternative<ClientLine>(event) || std::holds_alternative<BackendLine>(event);
+    if (is_line && (asked_range_ || blind_)) return;
+    if (std::holds_alternative<RangeTaken>(event)) {
+      if (!asked_range_) return;
+      asked_range_ = false;
+    }
+    if (const auto* moved = std::get_if<BlindMoved>(&event)) {
+      if (!blind_) return;
+      blind_moves_ = moved->transfers > 0;
+    }
     if (handshake_ == Leg::Client && std::holds_alternative<ClientLine>(event)) return;
     if (handshake_ == Leg::Backend && std::holds_alternative<BackendLine>(event)) return;
     if (std::holds_alternative<TimerFired>(event)) {
@@ -162,8 +175,8 @@ class World {
     session_.handle(event, actions_);
     take_actions();
     // Something always ends the wait: the session's timer, the driver's for a lease or a connection, or the relay's.
-    const bool has_bound =
-        timer_ || asked_backend_ || asked_ || leased_ || asked_port_ || relaying_ || dialling_[0] || dialling_[1];
+    const bool has_bound = timer_ || asked_backend_ || asked_ || leased_ || asked_port_ || relaying_ || dialling_[0] ||
+                           dialling_[1] || asked_range_ || blind_moves_;
     require(ended_ || has_bound);
   }
 
@@ -177,6 +190,16 @@ class World {
     if (std::holds_alternative<TakeLease>(action)) {
       require(!asked_ && !leased_);
       asked_ = true;
+    }
+    if (std::holds_alternative<TakeRange>(action)) {
+      require(!asked_range_ && !blind_);
+      asked_range_ = true;
+    }
+    // From there on the gateway has nothing to say.
+    if (std::holds_alternative<ToClient>(action) || std::holds_alternative<ToBackend>(action)) require(!blind_);
+    if (std::holds_alternative<GoBlind>(action)) {
+      require(!leased_ && !relaying_);
+      blind_ = true;
     }
     if (std::holds_alternative<ListenForBackend>(action)) {
       require(!asked_port_ && !listening_);
@@ -227,6 +250,9 @@ class World {
   }
 
   static SessionOptions options(std::uint8_t modes) {
+    if (modes / 36 % 3 == 1) {
+      return {.limits = {.pipelined_commands = 4}, .client_tls = config::ClientTls::Passthrough, .same_ports = true};
+    }
     return {.limits = {.pipelined_commands = 4},
             .client_tls = static_cast<config::ClientTls>(modes / 3 % 4),
             .rules = modes / 36 % 2 == 0 ? nullptr : &rules()};
@@ -263,6 +289,9 @@ class World {
   bool relaying_ = false;
   std::array<bool, 2> dialling_{};  // By Leg.
   std::array<bool, 2> standing_{};
+  bool asked_range_ = false;
+  bool blind_ = false;
+  bool blind_moves_ = false;
   bool ended_ = false;
 };
 

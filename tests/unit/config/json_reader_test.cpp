@@ -257,8 +257,6 @@ TEST_CASE("json: listeners and backends that are wrong, all at once") {
         "or "
         "\"[::]:21\"\n"
         "f: /backends/a~1b: \"a/b\" is no name; write 1 to 64 letters, digits, \".\", \"-\" and \"_\"\n"
-        "f: /backends/a~1b/servers: no server; write a list of addresses or DNS names, as in [\"192.168.1.10:21\", "
-        "\"ftp.internal\"]\n"
         "f: /backends/c: 1 is no object; write {\"KEY\": VALUE, ...}\n"
         "f: /backends/d/server: no such key; did you mean \"servers\"?\n"
         "f: /backends/d/servers: missing; write a list of addresses or DNS names, as in [\"192.168.1.10:21\", "
@@ -267,6 +265,22 @@ TEST_CASE("json: listeners and backends that are wrong, all at once") {
         "ADDRESS:PORT or "
         "NAME:PORT, as in \"192.168.1.10:21\" or \"ftp.internal\"\n"
         "f: /listeners/2/backend: \"defualt\" is no backend; did you mean \"default\"?");
+}
+
+TEST_CASE("json: lists of ports") {
+  const auto read = [](const std::string& ports) {
+    return told(read_json(R"({"listeners": [{"address": "0.0.0.0:21", "destination_ports": )" + ports +
+                          R"(}], "backends": {"default": {"servers": ["a"]}}})"));
+  };
+  CHECK(read("[1, 65535]") == "ok");
+  for (const char* wrong : {"0", "65536", "-1", "\"21\"", "21.5"}) {
+    CAPTURE(wrong);
+    CHECK(read("[21, " + std::string(wrong) + "]") ==
+          "f: /listeners/0/destination_ports/1: " + std::string(wrong) +
+              " is no port; write a list of ports from 1 to 65535, as in [21, 2121]");
+  }
+  CHECK(read("[]").starts_with("f: /listeners/0/destination_ports: no port; write"));
+  CHECK(read("21").starts_with("f: /listeners/0/destination_ports: 21 is no list of ports; write"));
 }
 
 TEST_CASE("json: containers of the wrong type") {

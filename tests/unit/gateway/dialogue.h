@@ -97,6 +97,7 @@ class Dialogue {
   std::vector<std::string> warnings;
   std::optional<pasvgate::ftp::Endpoint> dialled;  ///< Where the client is to be connected to.
   bool grants_leases = true;
+  std::optional<std::uint16_t> lease_port;  ///< That was asked for.
   bool opens_ports = true;
   pasvgate::ftp::Endpoint inside{pasvgate::ftp::Address::v4({10, 0, 0, 1}), 40'000};
   bool synch = false;
@@ -117,8 +118,9 @@ inline void Dialogue::note(const pasvgate::gateway::Action& action) {
     to_backend += text->text;
     synch = synch || text->synch;
   }
-  if (std::holds_alternative<TakeLease>(action)) {
+  if (const auto* take = std::get_if<TakeLease>(&action)) {
     order.emplace_back("TakeLease");
+    lease_port = take->port;
     if (grants_leases) session_.handle(LeaseGranted{50001, advertised}, actions_);
   }
   if (std::holds_alternative<ListenForBackend>(action)) {
@@ -133,6 +135,8 @@ inline void Dialogue::note(const pasvgate::gateway::Action& action) {
   if (const auto* start = std::get_if<StartTls>(&action)) {
     order.emplace_back("StartTls " + std::string(leg_name(start->leg)));
   }
+  if (std::holds_alternative<TakeRange>(action)) order.emplace_back("TakeRange");
+  if (std::holds_alternative<GoBlind>(action)) order.emplace_back("GoBlind");
   if (std::holds_alternative<EndTls>(action)) order.emplace_back("EndTls");
   if (const auto* relay = std::get_if<RelayData>(&action)) {
     order.emplace_back("RelayData");

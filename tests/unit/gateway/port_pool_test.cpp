@@ -47,6 +47,46 @@ TEST_CASE("the same client never holds a port twice, and has it again when its c
   CHECK(third->port == first->port);
 }
 
+TEST_CASE("a port by its number: that one or none") {
+  PortPool pool(ports(4), 10, 1, 1);
+  const auto lease = pool.take(client(1), {1}, 50002);
+  REQUIRE(lease);
+  CHECK(lease->port == 50002);
+  CHECK(lease->advertised == 50002);
+  CHECK(pool.take(client(1), {2}, 50002).error() == LeaseFailure::Exhausted);
+  CHECK(pool.take(client(2), {2}, 50002));
+  CHECK(pool.take(client(1), {1}, 49999).error() == LeaseFailure::NotInRange);
+  CHECK(pool.take(client(1), {1}, 50004).error() == LeaseFailure::NotInRange);
+}
+
+TEST_CASE("the whole range for one client, beside leases and for as long as it is held") {
+  PortPool pool(ports(3), 10, 1, 1);
+  const gateway::Lessee blind{7};
+  const gateway::Lessee second{8};
+  pool.take_range(client(1), blind);
+  pool.take_range(client(1), second);
+  for (std::size_t index = 0; index < 3; ++index) CHECK(pool.waiting(index) == 2);
+  CHECK(pool.leased() == 0);
+  std::uint64_t lease_id = 99;
+  // Again and again, on each port; nobody else.
+  for (const std::size_t index : {0, 2, 2}) {
+    CHECK(pool.claim(index, client(1), &lease_id) == blind);
+    CHECK(lease_id == 0);
+    CHECK_FALSE(pool.claim(index, client(2)));
+  }
+  // A lease of a session in clear comes first.
+  const auto lease = pool.take(client(1), {1}, 50001);
+  REQUIRE(lease);
+  CHECK(pool.claim(1, client(1), &lease_id) == gateway::Lessee{1});
+  CHECK(lease_id == lease->id);
+  CHECK(pool.claim(1, client(1), &lease_id) == blind);
+  pool.drop_range(blind);
+  CHECK(pool.claim(1, client(1)) == second);
+  pool.drop_range(second);
+  CHECK_FALSE(pool.claim(1, client(1)));
+  CHECK(pool.waiting(0) == 0);
+}
+
 TEST_CASE("a client's share is bounded, and another's is not touched by it") {
   PortPool pool(ports(10), 2, 1, 1);
   CHECK(pool.take(client(1), {1}));

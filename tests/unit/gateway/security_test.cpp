@@ -100,6 +100,14 @@ TEST_CASE("security commands in each mode, in clear and behind the handshake") {
   }
 }
 
+TEST_CASE("passthrough: every security command is the backend's") {
+  ClientSecurity security(ClientTls::Passthrough, false);
+  for (const char* command : {"AUTH TLS", "PBSZ 0", "PROT P", "PROT C", "CCC", "REIN", "USER anna"}) {
+    CAPTURE(command);
+    CHECK(said(security, command).empty());
+  }
+}
+
 TEST_CASE("data is private where PROT P was said, and from the start where TLS is implicit") {
   ClientSecurity optional(ClientTls::Optional, false);
   optional.secured();

@@ -1,0 +1,99 @@
+#include "server/blind_transfers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "net/connector.h"
+#include "net/splice_relay.h"
+#include "observe/log.h"
+
+namespace pasvgate::server {
+
+class BlindTransfers::Transfer final : public net::Relay::Listener {
+ public:
+  Transfer(BlindTransfers& owner, net::Fd client, Way way)
+      : owner_(owner),
+        client_(std::move(client)),
+        way_(std::move(way)),
+        connector_(std::make_unique<net::Connector>(owner.loop_, way_.to, way_.connect,
+                                                    [this](net::Result<net::Fd> to) { connected(std::move(to)); })) {}
+  /// Whatever still moves is broken.
+  ~Transfer() {
+    client_.reset();
+    if (relay_ && !relay_->is_over()) relay_->reset();
+  }
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  [[nodiscard]] std::uint64_t session() const { return way_.session; }
+
+ private:
+  void connected(net::Result<net::Fd> backend) {
+    using enum observe::Metrics::DataResult;
+    const bool told = backend && (way_.header.empty() || ::send(backend->get(), way_.header.data(), way_.header.size(),
+                                                                MSG_NOSIGNAL) == std::ssize(way_.header));
+    owner_.metrics_.data_connection(gateway::Leg::Backend, gateway::Mode::Passive, told ? Ok : Refused);
+    if (told) {
+      relay_ = std::make_unique<net::SpliceRelay>(owner_.loop_, owner_.pipes_, std::move(client_), std::move(*backend),
+                                                  way_.stall, *this);
+      return;
+    }
+    observe::log(config::LogLevel::Warn, "data port unreachable",
+                 {{"leg", "backend"}, {"error", backend ? "PROXY header for the backend" : backend.error().text()}});
+    owner_.ended(*this);
+  }
+
+  void on_moved(ftp::Direction direction, std::uint64_t bytes) override {
+    owner_.metrics_.transfer_bytes(direction, bytes);
+  }
+  void on_delivered(ftp::Direction, std::uint64_t) override {
+    if (relay_->is_over()) owner_.ended(*this);
+  }
+  void on_secured(net::Relay::Side, const net::Tls&) override {}
+  void on_broken(net::Relay::Side, bool) override { owner_.ended(*this); }
+
+  BlindTransfers& owner_;
+  net::Fd client_;
+  Way way_;
+  std::unique_ptr<net::Connector> connector_;
+  std::unique_ptr<net::Relay> relay_;
+};
+
+BlindTransfers::BlindTransfers(net::Loop& loop, net::PipePool& pipes, observe::Metrics& metrics, OnCount on_count)
+    : loop_(loop), pipes_(pipes), metrics_(metrics), on_count_(std::move(on_count)), next_turn_(loop.uv(), [this] {
+        next_turn_.stop();
+        dead_.clear();
+      }) {}
+
+BlindTransfers::~BlindTransfers() = default;
+
+void BlindTransfers::begin(net::Fd client, Way way) {
+  metrics_.data_connection(gateway::Leg::Client, gateway::Mode::Passive, observe::Metrics::DataResult::Ok);
+  const std::uint64_t session = way.session;
+  transfers_.push_back(std::make_unique<Transfer>(*this, std::move(client), std::move(way)));
+  count(session, 1);
+}
+
+void BlindTransfers::ended(Transfer& transfer) {
+  const auto found = std::ranges::find(transfers_, &transfer, &std::unique_ptr<Transfer>::get);
+  if (found == transfers_.end()) return;
+  dead_.push_back(std::move(*found));
+  transfers_.erase(found);
+  next_turn_.start();
+  count(transfer.session(), -1);
+}
+
+void BlindTransfers::count(std::uint64_t session, int change) {
+  const std::size_t left = counts_[session] += static_cast<std::size_t>(change);
+  if (left == 0) counts_.erase(session);
+  on_count_(session, left);
+}
+
+void BlindTransfers::clear() {
+  transfers_.clear();
+  dead_.clear();
+  counts_.clear();
+  next_turn_.close();
+}
+
+}  // namespace pasvgate::server

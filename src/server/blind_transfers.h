@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "net/handle.h"
+#include "net/loop.h"
+#include "net/pipe_pool.h"
+#include "net/socket.h"
+#include "observe/metrics.h"
+
+namespace pasvgate::server {
+
+/// The data connections of sessions whose control channel passes through encrypted: each goes on to the backend's port
+/// of the same number, and nobody here knows what it is for. One worker's; a transfer may outlive its session, since
+/// several sessions of a client can't be told apart here.
+class BlindTransfers {
+ public:
+  /// How many the session has, after each beginning and end.
+  using OnCount = std::function<void(std::uint64_t session, std::size_t transfers)>;
+  BlindTransfers(net::Loop& loop, net::PipePool& pipes, observe::Metrics& metrics, OnCount on_count);
+  ~BlindTransfers();
+
+  struct Way {
+    std::uint64_t session;
+    ftp::Endpoint to;
+    std::string header;  ///< That the backend gets first; may be empty.
+    std::chrono::milliseconds connect;
+    std::chrono::milliseconds stall;
+  };
+  void begin(net::Fd client, Way way);
+  /// Resets all.
+  void clear();
+
+ private:
+  class Transfer;
+  void ended(Transfer& transfer);
+  void count(std::uint64_t session, int change);
+
+  net::Loop& loop_;
+  net::PipePool& pipes_;
+  observe::Metrics& metrics_;
+  OnCount on_count_;
+  net::NextTurn next_turn_;
+  std::vector<std::unique_ptr<Transfer>> transfers_;
+  std::vector<std::unique_ptr<Transfer>> dead_;  ///< Until the next turn: they may be the ones that are calling.
+  std::unordered_map<std::uint64_t, std::size_t> counts_;
+};
+
+}  // namespace pasvgate::server

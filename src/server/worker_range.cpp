@@ -1,0 +1,38 @@
+#include "server/session_driver.h"
+#include "server/worker.h"
+
+// The whole range of passive ports for sessions that pass through encrypted.
+namespace pasvgate::server {
+
+void Worker::take_range(std::uint64_t session, const ftp::Address& client) {
+  const gateway::Lessee lessee{session, index_};
+  shared_.pool.with([&](gateway::PortPool& pool) { pool.take_range(client, lessee); });
+  for (auto& worker : shared_.workers) worker->post(OpenRange{lessee});
+}
+
+void Worker::drop_range(std::uint64_t session) {
+  shared_.pool.with([&](gateway::PortPool& pool) { pool.drop_range({session, index_}); });
+  for (auto& worker : shared_.workers) worker->post(SyncRange{});
+}
+
+void Worker::on(const OpenRange& message) {
+  shared_.workers[message.lessee.worker]->post(RangeOpened{message.lessee.session, sync_range()});
+}
+
+void Worker::on(const RangeOpened& message) {
+  const auto session = sessions_.find(message.session);
+  if (session != sessions_.end()) session->second->range_opened(message.opened);
+}
+
+void Worker::on(const SyncRange&) { sync_range(); }
+
+/// All ports that this worker owns.
+bool Worker::sync_range() {
+  bool synced = true;
+  for (std::size_t index = index_; index < shared_.port_sockets.size(); index += shared_.workers.size()) {
+    synced = sync_port(index) && synced;
+  }
+  return synced;
+}
+
+}  // namespace pasvgate::server

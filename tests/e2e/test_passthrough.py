@@ -1,0 +1,262 @@
+"""TLS from end to end through the gateway: control and data go by unread, sessions in clear are still rewritten."""
+
+import contextlib
+import pathlib
+import random
+import signal
+import socket
+import ssl
+import tempfile
+import time
+import unittest
+
+import certificates
+import clients
+import servers
+import tap
+from harness import Gateway
+from raw import Raw, read_all
+from raw_tls import RawTls
+from stub_tls import TlsStub, TlsStubSession
+from waiting import free_port, seconds, until
+
+BACKEND = "127.0.0.20"  # has the same ports as the gateway, at its own address
+PORTS = 20
+CLIENT = "127.0.0.5"
+
+
+class InRange(TlsStubSession):
+    """Its passive ports are the stub's `range`, in turn, and it tells the public address."""
+
+    def listen(self, host=None):
+        self.drop_listener()
+        port = self.stub.range[self.stub.opened % len(self.stub.range)]
+        self.stub.opened += 1
+        self.listener = socket.create_server((self.sock.getsockname()[0], port))
+        self.listener.settimeout(seconds(10))
+        return port
+
+
+class RangeStub(TlsStub):
+    session_class = InRange
+
+    def __init__(self):
+        self.range, self.opened = [], 0
+        super().__init__(host=BACKEND)
+        self.inside = "127,0,0,1"
+
+
+def passing(backend, **sections):
+    """A gateway with the backend's ports: `backend` gets the first one and answers with a server's address."""
+    listener = {"name": "public", "address": "127.0.0.1:0", "tls": "passthrough"}
+    return Gateway(backend, ports=PORTS, listeners=[listener], passive_ports={"mapping": "same"}, **sections)
+
+
+@contextlib.contextmanager
+def with_stub(**sections):
+    def address(first):
+        stub.range = list(range(first, first + PORTS))
+        return stub.address
+    with RangeStub() as stub, passing(address, **sections) as gateway:
+        yield stub, gateway
+
+
+def is_open(gateway, port):
+    """Also when it resets us: a port without a lease does so behind the handshake."""
+    try:
+        Raw((gateway.address[0], port), source=CLIENT, greeting=False).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+class RangedVsftpd(servers.Vsftpd):
+    """With the public address and the public ports."""
+
+    first = 0
+
+    def command(self):
+        program, config = super().command()
+        text = config.read_text(encoding="utf-8").replace(f"pasv_address={servers.INSIDE}", "pasv_address=127.0.0.1")
+        config.write_text(f"{text}pasv_min_port={self.first}\npasv_max_port={self.first + PORTS - 1}\n", encoding="utf-8")
+        return [program, config]
+
+
+class RangedProFtpd(servers.ProFtpd):
+    first = 0
+
+    def command(self):
+        program, *options, config = super().command()
+        text = config.read_text(encoding="utf-8").replace(servers.INSIDE, "127.0.0.1")
+        config.write_text(f"{text}PassivePorts {self.first} {self.first + PORTS - 1}\n", encoding="utf-8")
+        return [program, *options, config]
+
+
+class RealServers(unittest.TestCase):
+    def check(self, server_class):
+        body = random.Random(8).randbytes(2_000_000)
+
+        def start(first):
+            server_class.first = first
+            self.server = server_class(host=BACKEND, tls="explicit")
+            self.addCleanup(self.server.stop)
+            return self.server.address
+
+        with tempfile.TemporaryDirectory(prefix="pasvgate-pass-") as folder, passing(start) as gateway:
+            self.server.put("file.bin", body)
+            got, source = pathlib.Path(folder, "got"), pathlib.Path(folder, "source")
+            source.write_bytes(body[::-1])
+            for kind in (clients.CurlTls, clients.LftpTls, clients.FtplibTls):
+                with self.subTest(kind.__name__):
+                    got.unlink(missing_ok=True)
+                    kind(gateway.address).get("file.bin", got)
+                    self.assertEqual(got.read_bytes(), body)
+                    # The others may leave the server's TLS 1.3 tickets unread, and their close is a reset then: without a
+                    # gateway too (H11).
+                    if kind is not clients.FtplibTls:
+                        continue
+                    name = f"put-{kind.__name__}"
+                    kind(gateway.address).put(source, name)
+                    self.assertEqual((self.server.files / name).read_bytes(), body[::-1])
+                    self.assertIn(name, kind(gateway.address).list())
+            with RawTls(gateway.address) as client:
+                with open(certificates.files("localhost")[0], encoding="ascii") as file:
+                    self.assertEqual(client.certificate(), ssl.PEM_cert_to_DER_cert(file.read()))
+            self.assertEqual(gateway.metric("tls_handshakes_total"), 0)
+
+    def test_vsftpd(self):
+        self.check(RangedVsftpd)
+
+    def test_proftpd(self):
+        self.check(RangedProFtpd)
+
+
+class InClear(unittest.TestCase):
+    def test_rewritten_with_the_same_port(self):
+        with with_stub() as (stub, gateway), Raw(gateway.address, source=CLIENT) as client:
+            stub.inside = "192,168,1,10"
+            client.login()
+            for count in range(3):
+                self.assertEqual(client.pasv(), ("127.0.0.1", stub.range[count]))
+            self.assertEqual(client.epsv()[1], stub.range[3])
+            self.assertEqual(client.transfer("RETR hello.txt"), (b"hello\r\n", 226))
+            self.assertEqual(client.transfer("STOR up", b"payload", verb="EPSV")[1], 226)
+            self.assertEqual(stub.files["up"], b"payload")
+            self.assertEqual(gateway.metric("port_leases_total", result="accepted"), 2)
+
+    def test_port_outside_the_range(self):
+        with with_stub() as (stub, gateway), Raw(gateway.address, source=CLIENT) as client:
+            client.login()
+            stub.range = [free_port(BACKEND)]
+            self.assertEqual(client.command("PASV").code, 425)
+            gateway.wait_log("not_in_range")
+
+    def test_auth_refused_by_the_backend(self):
+        with with_stub() as (stub, gateway), Raw(gateway.address, source=CLIENT) as client:
+            stub.on["AUTH"] = lambda session, argument: session.reply("502 not today")
+            self.assertEqual(client.command("AUTH TLS").text, "502 not today")
+            client.login()
+            self.assertEqual(client.transfer("RETR hello.txt"), (b"hello\r\n", 226))
+
+
+class Encrypted(unittest.TestCase):
+    def test_ports_are_open_as_long_as_the_session_lives(self):
+        with with_stub() as (stub, gateway):
+            last = stub.range[-1]
+            self.assertFalse(is_open(gateway, last))
+            with RawTls(gateway.address) as client, RawTls(gateway.address) as other:
+                self.assertTrue(is_open(gateway, last))
+                # Open, but for this client's address only.
+                gateway.wait_metric("data_rejected_total", 1, reason="no_lease")
+                for session in (client, other):
+                    session.login()
+                    self.assertEqual(session.transfer("RETR hello.txt"), (b"hello\r\n", 226))
+                    self.assertEqual(session.transfer("STOR up", b"payload" * 100_000)[1], 226)
+                    self.assertEqual(session.transfer("RETR hello.txt", verb="EPSV"), (b"hello\r\n", 226))
+                self.assertEqual(stub.files["up"], b"payload" * 100_000)
+                self.assertEqual(stub.data_private, [True] * 6)
+                self.assertEqual(gateway.metric("ports_leased"), 0)
+                client.close()
+                gateway.wait_metric("sessions_active", 1)
+                self.assertTrue(is_open(gateway, last))
+            until(lambda: not is_open(gateway, last), 5, "closed again")
+
+    def test_beside_one_in_clear(self):
+        """From the same address: a lease goes before the whole range."""
+        with with_stub() as (stub, gateway), RawTls(gateway.address) as client, Raw(gateway.address) as plain:
+            client.login()
+            plain.login()
+            self.assertEqual(plain.transfer("RETR hello.txt"), (b"hello\r\n", 226))
+            self.assertEqual(client.transfer("RETR hello.txt"), (b"hello\r\n", 226))
+            self.assertEqual(gateway.metric("port_leases_total", result="accepted"), 1)
+
+    def test_command_in_clear_behind_auth(self):
+        with with_stub() as (stub, gateway), Raw(gateway.address) as client:
+            client.send("AUTH TLS\r\nUSER mallory\r\n")
+            self.assertIsNone(client.line())
+            self.assertEqual(stub.got("USER"), [])
+            gateway.wait_log("in clear behind AUTH")
+
+    def test_injection_behind_234(self):
+        with with_stub() as (stub, gateway), Raw(gateway.address) as client:
+            stub.behind = b"230 welcome, mallory\r\n"
+            client.send("AUTH TLS\r\n")
+            self.assertEqual(client.reply().code, 234)
+            self.assertTrue(client.at_end())
+            gateway.wait_log("bytes in clear before the handshake")
+
+    def test_backend_s_port_is_closed(self):
+        with with_stub() as (stub, gateway), RawTls(gateway.address) as client:
+            client.login()
+            endpoint = client.pasv()
+            stub.sessions[0].drop_listener()
+            self.assertTrue(client.is_reset_at(endpoint))
+
+    def test_transfer_goes_on_without_its_session(self):
+        """Sessions of one client can't be told apart: what is one's may be counted as the other's."""
+        with with_stub() as (stub, gateway), RawTls(gateway.address) as first, RawTls(gateway.address) as second:
+            stub.files["big"] = b"b" * 8_000_000
+            first.login()
+            second.login()
+            data = second.start("RETR big")
+            first.close()
+            gateway.wait_metric("sessions_active", 1)
+            self.assertEqual(len(read_all(data)), 8_000_000)
+            data.unwrap().close()
+            self.assertEqual(second.reply().code, 226)
+
+    def test_idle(self):
+        with with_stub(timeouts={"idle": "400ms"}) as (stub, gateway), RawTls(gateway.address) as client:
+            client.login()
+            self.assertIsNone(client.line())  # and no 421 in clear, which TLS would choke on
+            gateway.wait_log('"reason":"idle_timeout"')
+
+    def test_transfer_is_not_idle(self):
+        with with_stub(timeouts={"idle": "300ms"}) as (stub, gateway), RawTls(gateway.address) as client:
+            client.login()
+            data = client.start("STOR up")
+            data.sendall(b"some")
+            time.sleep(1)  # longer than idle
+            data.sendall(b"thing")
+            data.unwrap().close()
+            self.assertEqual(client.reply().code, 226)
+            self.assertEqual(stub.files["up"], b"something")
+
+    def test_drain(self):
+        with with_stub() as (stub, gateway), RawTls(gateway.address) as busy, RawTls(gateway.address) as idle:
+            stub.files["big"] = b"b" * 8_000_000
+            idle.close()
+            gateway.wait_metric("sessions_active", 1)
+            busy.login()
+            data = busy.start("RETR big")
+            gateway.signal(signal.SIGTERM)
+            gateway.wait_log("draining")
+            self.assertEqual(len(read_all(data)), 8_000_000)
+            data.unwrap().close()
+            self.assertEqual(gateway.wait_exit(), 0)
+
+
+if __name__ == "__main__":
+    tap.main()
