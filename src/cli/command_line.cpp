@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/firewall.h"
 #include "config/read.h"
 #include "observe/log.h"
 #include "server/service.h"
@@ -76,16 +77,19 @@ int run(const std::string& path, const config::Flags& flags) {
   return 0;
 }
 
-int check(const std::string& path) {
-  // The file alone: the environment of whoever checks it is not the gateway's.
+/// The file alone: the environment of whoever looks at it is not the gateway's.
+std::expected<config::Config, Lines> load_file(const std::string& path) {
   const auto text = read_file(path);
-  if (!text) {
-    print({text.error()});
-    return 1;
-  }
-  const auto config = config::read_json(*text);
+  if (!text) return std::unexpected(Lines{text.error()});
+  auto config = config::read_json(*text);
+  if (!config) return std::unexpected(describe_all(config.error(), path));
+  return *config;
+}
+
+int check(const std::string& path) {
+  const auto config = load_file(path);
   if (!config) {
-    print(describe_all(config.error(), path));
+    print(config.error());
     return 1;
   }
   if (const auto tls = server::make_tls(*config); !tls) {
@@ -93,6 +97,23 @@ int check(const std::string& path) {
     return 1;
   }
   std::cout << path << ": ok\n";
+  return 0;
+}
+
+int firewall(const std::string& path, FirewallFormat format) {
+  const auto config = load_file(path);
+  if (!config) {
+    print(config.error());
+    return 1;
+  }
+  const Firewall firewall = openings(*config);
+  if (!firewall.errors.empty()) {
+    for (const auto& error : firewall.errors) std::cerr << path << ": " << error << '\n';
+    return 1;
+  }
+  std::cout << write_firewall(firewall, *config, format);
+  // JSON has no comments.
+  if (format == FirewallFormat::Aws) print(firewall.notes);
   return 0;
 }
 
@@ -136,6 +157,15 @@ int dispatch(int argc, char** argv) {
   add_run_flags(*run_command, run_path, flags);
   auto* check_command = app.add_subcommand("check", "Show every error of a configuration file");
   check_command->add_option("CONFIG", check_path, "Configuration file")->required();
+  std::string firewall_path;
+  std::string firewall_format;
+  auto* firewall_command = app.add_subcommand("firewall", "Print the firewall rules that a configuration file needs");
+  firewall_command->add_option("CONFIG", firewall_path, "Configuration file")->required();
+  firewall_command
+      ->add_option("--format", firewall_format,
+                   "nft, iptables (both families in one file), kubernetes (a Service), aws (a security group's rules)")
+      ->required()
+      ->check(CLI::IsMember({"nft", "iptables", "kubernetes", "aws"}));
   auto* schema_command = app.add_subcommand("schema", "Print the JSON schema of the configuration file");
   try {
     app.parse(argc, argv);
@@ -144,6 +174,7 @@ int dispatch(int argc, char** argv) {
   }
   if (run_command->parsed()) return run(run_path, flags);
   if (check_command->parsed()) return check(check_path);
+  if (firewall_command->parsed()) return firewall(firewall_path, *parse_firewall_format(firewall_format));
   if (schema_command->parsed()) std::cout << config::schema() << '\n';
   return 0;
 }
