@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cli/firewall.h"
+#include "cli/probe_command.h"
 #include "config/read.h"
 #include "observe/log.h"
 #include "server/service.h"
@@ -150,6 +151,7 @@ int dispatch(int argc, char** argv) {
   CLI::App app{"pasvgate: a NAT-aware FTP gateway"};
   app.set_version_flag("--version", "pasvgate " PASVGATE_VERSION);
   app.require_subcommand(1);
+  app.fallthrough();  // --no-color is understood behind a command too.
   std::string run_path;
   std::string check_path;
   config::Flags flags;
@@ -157,6 +159,10 @@ int dispatch(int argc, char** argv) {
   add_run_flags(*run_command, run_path, flags);
   auto* check_command = app.add_subcommand("check", "Show every error of a configuration file");
   check_command->add_option("CONFIG", check_path, "Configuration file")->required();
+  bool no_color = false;
+  app.add_flag("--no-color", no_color, "No color on a terminal; so does the variable NO_COLOR");
+  ProbeOptions probe_options;
+  auto* probe_command = add_probe(app, probe_options);
   std::string firewall_path;
   std::string firewall_format;
   auto* firewall_command = app.add_subcommand("firewall", "Print the firewall rules that a configuration file needs");
@@ -174,7 +180,8 @@ int dispatch(int argc, char** argv) {
   }
   if (run_command->parsed()) return run(run_path, flags);
   if (check_command->parsed()) return check(check_path);
-  if (firewall_command->parsed()) return firewall(firewall_path, *parse_firewall_format(firewall_format));
+  if (probe_command->parsed()) return probe(probe_options, no_color);
+  if (const auto format = parse_firewall_format(firewall_format)) return firewall(firewall_path, *format);
   if (schema_command->parsed()) std::cout << config::schema() << '\n';
   return 0;
 }

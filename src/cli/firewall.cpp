@@ -86,10 +86,10 @@ void add_active_ports(const Config& config, Firewall& firewall) {
         !from.empty() && std::ranges::all_of(from, [](const auto& one) { return one.base.is_loopback(); });
     if (local) continue;
     if (!backend.active_ports) {
-      firewall.notes.push_back("backend \"" + name +
-                               "\" may open data connections (active mode) to any port of the gateway: set "
-                               "backends." +
-                               name + ".active_ports to have a rule for them.");
+      std::string note =
+          "backend \"" + name + "\" may open data connections (active mode) to any port of the gateway: ";
+      note += "set backends." + name + ".active_ports to have a rule for them.";
+      firewall.notes.push_back(std::move(note));
       continue;
     }
     if (from.empty()) {
@@ -159,13 +159,13 @@ std::string write_iptables(const Firewall& firewall) {
       ":PASVGATE - [0:0]\n"
       "-A PASVGATE -m conntrack --ctstate ESTABLISHED -j ACCEPT\n";
   for (const auto& opening : firewall.openings) {
-    const std::string head = opening.family == Family::V4 ? "-4 " : "-6 ";
+    const std::string head = opening.family == Family::V4 ? "-4 -A PASVGATE" : "-6 -A PASVGATE";
     std::string match;
     if (opening.to) match += " -d " + opening.to->text();
     match += " -p tcp --dport " + ports_text(opening.ports, ':') + " -m comment --comment \"" + opening.what +
              "\" -j ACCEPT\n";
-    if (opening.from.empty()) text += head + "-A PASVGATE" + match;
-    for (const auto& source : opening.from) text += head + "-A PASVGATE -s " + source.text() + match;
+    if (opening.from.empty()) text += head + match;
+    for (const auto& source : opening.from) text.append(head).append(" -s ").append(source.text()).append(match);
   }
   return text + "COMMIT\n";
 }

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "cli/probe.h"
+
+namespace pasvgate::cli {
+
+/// Color for what goes to `descriptor`: when it is a terminal, and neither --no-color nor NO_COLOR (no-color.org: set
+/// to anything but nothing) says otherwise.
+Color color_for(int descriptor, bool no_color);
+
+}  // namespace pasvgate::cli
