@@ -13,6 +13,7 @@
 
 #include "cli/firewall.h"
 #include "cli/probe_command.h"
+#include "cli/terminal.h"
 #include "config/read.h"
 #include "observe/log.h"
 #include "server/service.h"
@@ -68,13 +69,18 @@ int run(const std::string& path, const config::Flags& flags) {
     print(config.error());
     return 1;
   }
-  observe::open_log(config->log);
+  if (const auto log = observe::open_log(config->log); !log) {
+    print({log.error()});
+    return 1;
+  }
   server::Service service(std::move(*config), read);
   if (const auto started = service.start(); !started) {
+    observe::close_log();
     print(started.error());
     return 1;
   }
   service.run();
+  observe::close_log();
   return 0;
 }
 
@@ -178,7 +184,10 @@ int dispatch(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (run_command->parsed()) return run(run_path, flags);
+  if (run_command->parsed()) {
+    if (no_color || !allows_color()) observe::set_log_color(observe::LogColor::Never);
+    return run(run_path, flags);
+  }
   if (check_command->parsed()) return check(check_path);
   if (probe_command->parsed()) return probe(probe_options, no_color);
   if (const auto format = parse_firewall_format(firewall_format)) return firewall(firewall_path, *format);
@@ -193,6 +202,7 @@ int main(int argc, char** argv) {
   try {
     return dispatch(argc, argv);
   } catch (const std::exception& error) {
+    observe::close_log();
     std::cerr << "pasvgate: " << error.what() << '\n';
     return 1;
   }

@@ -128,6 +128,7 @@ bool ProbeClient::connect(const std::string& host, std::optional<std::uint16_t> 
     const Reach reach = control_.connect(to);
     facts_.connect_took = since(start);
     if (reach == Reach::Open) {
+      peer_ = to;
       facts_.peer = to;
       facts_.own = net::local_endpoint(control_.fd());
       facts_.connect_error.clear();
@@ -148,12 +149,13 @@ void ProbeClient::dialogue() {
   features();
   if (!secure()) return;
   if (is_lost()) return;
-  log_in();
-  if (is_lost() || !facts_.login->is_success()) return;
-  if (facts_.tls) protect_data();
+  const Answer login = log_in();
+  facts_.login = login;
+  if (is_lost() || !login.is_success()) return;
+  if (facts_.tls) protect_data(*facts_.tls);
   if (!features_known_) features();
   // A 227 has no room for an IPv6 address.
-  if (facts_.peer->address.family() == ftp::Family::V4) passive("PASV", facts_.pasv);
+  if (peer_.address.family() == ftp::Family::V4) passive("PASV", facts_.pasv);
   passive("EPSV", facts_.epsv);
   if (facts_.tls && facts_.tls->data_protected) reuse();
   if (request_.active) active();
@@ -171,19 +173,20 @@ bool ProbeClient::secure() {
   const bool named = std::ranges::any_of(facts_.features, [](const auto& one) { return one.starts_with("AUTH"); });
   // Some servers answer FEAT after the login only: then it has to be tried.
   if (request_.tls == ProbeTls::Auto && features_known_ && !named) return true;
-  facts_.auth_tls = ask("AUTH TLS");
-  if (facts_.auth_tls->is_success()) return tls_on_control();
+  const Answer answer = ask("AUTH TLS");
+  facts_.auth_tls = answer;
+  if (answer.is_success()) return tls_on_control();
   // Whoever asked for TLS wants no password in clear.
   return request_.tls == ProbeTls::Auto;
 }
 
 bool ProbeClient::tls_on_control() {
-  facts_.tls.emplace();
+  TlsFacts& tls = facts_.tls.emplace();
   if (const auto done = control_.start_tls(context_.get(), facts_.host, nullptr); !done) {
-    facts_.tls->error = done.error();
+    tls.error = done.error();
     return false;
   }
-  read_certificate(*facts_.tls);
+  read_certificate(tls);
   return true;
 }
 
@@ -206,15 +209,15 @@ void ProbeClient::read_certificate(TlsFacts& tls) const {
                          : X509_check_host(certificate.get(), facts_.host.data(), facts_.host.size(), 0, nullptr) == 1;
 }
 
-void ProbeClient::log_in() {
+Answer ProbeClient::log_in() {
   const bool anonymous = request_.user.empty();
-  facts_.login = ask("USER " + (anonymous ? std::string("anonymous") : request_.user));
-  if (facts_.login->code / 100 != 3) return;
-  facts_.login = ask("PASS " + (anonymous ? std::string("pasvgate@") : request_.password));
+  Answer answer = ask("USER " + (anonymous ? std::string("anonymous") : request_.user));
+  if (answer.code / 100 != 3) return answer;
+  return ask("PASS " + (anonymous ? std::string("pasvgate@") : request_.password));
 }
 
-void ProbeClient::protect_data() {
-  facts_.tls->data_protected = ask("PBSZ 0").is_success() && ask("PROT P").is_success();
+void ProbeClient::protect_data(TlsFacts& tls) {
+  tls.data_protected = ask("PBSZ 0").is_success() && ask("PROT P").is_success();
 }
 
 void ProbeClient::features() {
@@ -235,17 +238,17 @@ void ProbeClient::passive(std::string_view verb, DataTry& data) {
     if (const auto told = ftp::parse_227(data.answer.text)) data.told = *told;
   }
   if (verb == "EPSV" && data.answer.code == 229) {
-    if (const auto told = ftp::parse_229(data.answer.text)) data.told = {facts_.peer->address, told->port};
+    if (const auto told = ftp::parse_229(data.answer.text)) data.told = {peer_.address, told->port};
   }
   if (!data.told) return;
   ProbeSocket socket(request_.timeout);
   const auto start = Clock::now();
   data.reach = socket.connect(*data.told);
   data.took = since(start);
-  if (data.told->address != facts_.peer->address) {
+  if (data.told->address != peer_.address) {
     // What it is that's wrong: the address alone, or the port too.
     ProbeSocket beside(request_.timeout);
-    if (data.reach != Reach::Open) data.at_control = beside.connect({facts_.peer->address, data.told->port});
+    if (data.reach != Reach::Open) data.at_control = beside.connect({peer_.address, data.told->port});
     // With it the transfer goes on, so that the server is left in order.
     if (data.at_control == Reach::Open) {
       DataTry aside = data;
@@ -277,7 +280,7 @@ void ProbeClient::reuse() {
   if (by_pasv) {
     if (const auto told = ftp::parse_227(data.answer.text)) data.told = *told;
   } else if (const auto told = ftp::parse_229(data.answer.text)) {
-    data.told = {facts_.peer->address, told->port};
+    data.told = {peer_.address, told->port};
   }
   if (!data.told) return;
   ProbeSocket socket(request_.timeout);

@@ -37,8 +37,8 @@ class ProbeClient {
   bool secure();
   bool tls_on_control();
   void read_certificate(TlsFacts& tls) const;
-  void log_in();
-  void protect_data();
+  Answer log_in();
+  void protect_data(TlsFacts& tls);
   void features();
   void passive(std::string_view verb, DataTry& data);
   void active();
@@ -61,6 +61,7 @@ class ProbeClient {
 
   ProbeRequest request_;
   ProbeFacts facts_;
+  ftp::Endpoint peer_;
   SslContext context_;
   ProbeSocket control_;
   ftp::LineFramer framer_;

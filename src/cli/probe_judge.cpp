@@ -168,22 +168,21 @@ class Judge {
       return found("pasv_unreadable",
                    "The answer to PASV names no address that a client could use: " + quoted(data.answer) + ".");
     }
-    const bool elsewhere = facts_.peer && data.told->address != facts_.peer->address;
-    if (!elsewhere) return passive_port("PASV", data);
-    wrong_address(data);
+    if (!facts_.peer || data.told->address == facts_.peer->address) return passive_port("PASV", data);
+    wrong_address(data, data.told->address, facts_.peer->address);
   }
 
   /// The address in the 227 isn't the one that the control connection goes to.
-  void wrong_address(const DataTry& data) {
-    const std::string told = data.told->address.text();
-    const std::string peer = facts_.peer->address.text();
-    const bool inside = data.told->address.is_private() || data.told->address.is_unspecified();
-    if (data.reach == Reach::Open && (!inside || facts_.peer->address.is_private())) {
+  void wrong_address(const DataTry& data, const ftp::Address& named, const ftp::Address& reached) {
+    const std::string told = named.text();
+    const std::string peer = reached.text();
+    const bool inside = named.is_private() || named.is_unspecified();
+    if (data.reach == Reach::Open && (!inside || reached.is_private())) {
       note("PASV names " + told + ", not " + peer + " as the control connection does; it answers all the same.");
       return passive_port("PASV", data);
     }
     std::string text =
-        data.told->address.is_unspecified() ? "The server advertises " + told + " in its 227, which is no address"
+        named.is_unspecified() ? "The server advertises " + told + " in its 227, which is no address"
         : inside ? "The server advertises its inside address " + told + " in its 227, but is reached at " + peer
                  : "The server advertises " + told + " in its 227, but is reached at " + peer;
     text += data.reach == Reach::Open ? ": it answers from here, but not from outside." : ": clients hang there.";

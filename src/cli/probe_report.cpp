@@ -35,7 +35,7 @@ class Report {
 
  private:
   [[nodiscard]] std::string paint(Mark mark) const {
-    const std::string word = mark == Mark::Good ? "ok " : mark == Mark::Bad ? "bad" : "-  ";
+    std::string word = mark == Mark::Good ? "ok " : mark == Mark::Bad ? "bad" : "-  ";
     if (color_ == Color::Off || mark == Mark::None) return word;
     return (mark == Mark::Good ? "\x1b[32m" : "\x1b[31m") + word + "\x1b[0m";
   }
@@ -152,6 +152,7 @@ std::string probe_text(const ProbeFacts& facts, const Verdict& verdict, Color co
     for (const auto& line : lines) report.out += "  - " + line + "\n";
   };
   std::vector<std::string> found;
+  found.reserve(verdict.findings.size());
   for (const auto& finding : verdict.findings) found.push_back(finding.text + " [" + std::string(finding.id) + "]");
   list(found.size() == 1 ? "1 finding" : std::to_string(found.size()) + " findings", found);
   list("not tested", verdict.untested);

@@ -7,10 +7,13 @@
 
 namespace pasvgate::cli {
 
-Color color_for(int descriptor, bool no_color) {
+bool allows_color() {
   const char* variable = std::getenv("NO_COLOR");
-  const bool forbidden = no_color || (variable != nullptr && *variable != '\0');
-  return !forbidden && ::isatty(descriptor) == 1 ? Color::On : Color::Off;
+  return variable == nullptr || *variable == '\0';
+}
+
+Color color_for(int descriptor, bool no_color) {
+  return !no_color && allows_color() && ::isatty(descriptor) == 1 ? Color::On : Color::Off;
 }
 
 }  // namespace pasvgate::cli

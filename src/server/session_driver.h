@@ -168,6 +168,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   std::unique_ptr<net::Acceptor> acceptor_;  ///< For an active backend.
   std::unique_ptr<net::Relay> relay_;
   std::uint64_t relay_started_ = 0;
+  std::uint64_t relay_took_ = 0;  ///< Nanoseconds of a relay that went before its transfer's note.
 
   int depth_ = 0;  ///< Of Turn.
   bool handling_ = false;
