@@ -49,15 +49,18 @@ CLI::App* add_probe(CLI::App& app, ProbeOptions& options) {
   auto* command = app.add_subcommand("probe", "Act as a client and say what works from here and what doesn't");
   command->add_option("HOST[:PORT]", options.target, "Server to test; the port is 21, with --tls implicit 990")
       ->required();
-  command->add_option("--user", options.user, "User to log in as; without it anonymous is tried");
-  command->add_option("--password-file", options.password_file, "File whose first line is the password");
+  command->add_option("--user", options.user, "User to log in as; without it anonymous is tried")->type_name("NAME");
+  command->add_option("--password-file", options.password_file, "File whose first line is the password")
+      ->type_name("FILE");
   command
       ->add_option("--tls", options.tls,
-                   "off, explicit, implicit, or auto (the default): explicit where the server offers it, implicit on "
-                   "port 990")
-      ->check(CLI::IsMember({"off", "explicit", "implicit", "auto"}));
-  command->add_option("--tls-ca", options.tls_ca, "File of the CAs to trust (default: the system's)");
-  command->add_option("--timeout", options.timeout, "How long each step may take, in seconds (default 5)");
+                   "TLS; auto, the default, is explicit where the server offers it, and implicit on port 990")
+      ->type_name("off|explicit|implicit|auto")
+      ->check(CLI::IsMember({"off", "explicit", "implicit", "auto"}).description(""));
+  command->add_option("--tls-ca", options.tls_ca, "File of the CAs to trust (default: the system's)")
+      ->type_name("FILE");
+  command->add_option("--timeout", options.timeout, "How long each step may take, in seconds (default 5)")
+      ->type_name("S");
   command->add_flag("--active", options.active, "Try active mode too");
   command->add_flag("--json", options.json, "Facts and findings as JSON");
   command->footer("Exit code: 0 nothing found, 1 findings, 2 it couldn't be tested.");
