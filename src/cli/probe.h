@@ -50,7 +50,9 @@ struct DataTry {
   std::string tls_error;                   ///< The handshake on the data connection failed.
   bool resumed = false;                    ///< It resumed the control connection's TLS session.
   std::optional<Answer> transfer;          ///< The final reply to LIST.
-  [[nodiscard]] bool works() const { return transfer && transfer->code >= 200 && transfer->code < 300; }
+  [[nodiscard]] bool works() const {
+    return reach == Reach::Open && transfer && transfer->code >= 200 && transfer->code < 300;
+  }
 };
 
 struct TlsFacts {

@@ -284,7 +284,8 @@ void ProbeClient::reuse() {
   }
   if (!data.told) return;
   ProbeSocket socket(request_.timeout);
-  if (socket.connect(*data.told) != Reach::Open) return;
+  data.reach = socket.connect(*data.told);
+  if (data.reach != Reach::Open) return;
   list(data, std::move(socket), nullptr, Resume::No);
   facts_.reuse_demanded = !data.works();
 }

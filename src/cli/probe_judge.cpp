@@ -177,7 +177,8 @@ class Judge {
     const std::string told = named.text();
     const std::string peer = reached.text();
     const bool inside = named.is_private() || named.is_unspecified();
-    if (data.reach == Reach::Open && (!inside || reached.is_private())) {
+    // Whoever answers there may be another host of that address: only a listing shows that it is this server.
+    if (data.works() && (!inside || reached.is_private())) {
       note("PASV names " + told + ", not " + peer + " as the control connection does; it answers all the same.");
       return passive_port("PASV", data);
     }
@@ -185,7 +186,9 @@ class Judge {
         named.is_unspecified() ? "The server advertises " + told + " in its 227, which is no address"
         : inside ? "The server advertises its inside address " + told + " in its 227, but is reached at " + peer
                  : "The server advertises " + told + " in its 227, but is reached at " + peer;
-    text += data.reach == Reach::Open ? ": it answers from here, but not from outside." : ": clients hang there.";
+    text += data.works()                ? ": it answers from here, but not from outside."
+            : data.reach == Reach::Open ? ": somebody answers there, but no listing comes."
+                                        : ": clients hang there.";
     if (data.at_control == Reach::Open) {
       text += " The same port answers at " + peer + ", so the address alone is wrong.";
     } else if (data.at_control != Reach::NotTried) {

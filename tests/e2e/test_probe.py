@@ -66,16 +66,18 @@ class ProbeCase(unittest.TestCase):
 
 class Servers(ProbeCase):
     def test_inside_address(self):
-        """What every server behind a NAT says by itself."""
+        """What every server behind a NAT says by itself. Whether somebody has that address here is the network's matter;
+        tests/nat has one of its own."""
         server = self.serve()
         facts = self.probe(server.address)
         self.assertEqual(self.found(facts), ["pasv_inside_address"])
         text = facts["findings"][0]["text"]
         self.assertIn("advertises its inside address 192.168.1.10 in its 227, but is reached at 127.0.0.1", text)
-        self.assertIn("The same port answers at 127.0.0.1, so the address alone is wrong. Set the address", text)
+        self.assertIn("Set the address", text)
         self.assertEqual(facts["exit_code"], 1)
-        # EPSV carries no address, and works.
-        self.assertTrue(facts["epsv"]["works"])
+        # EPSV carries no address, and works; it isn't asked any more where a stranger's answer has held up PASV.
+        if facts["pasv"]["connection"] != "answered":
+            self.assertTrue(facts["epsv"]["works"])
 
     def test_address_is_right(self):
         facts = self.probe(self.serve("pasv_address=127.0.0.1").address, "--active")
@@ -159,7 +161,7 @@ class Ports(ProbeCase):
             closed.bind(("127.0.0.1", 0))
             self.names(stub, closed.getsockname()[1])
             port = closed.getsockname()[1]
-            stub.on["PASV"] = lambda session, _: session.reply(f"227 here (10,1,2,3,{port >> 8},{port & 255})")
+            stub.on["PASV"] = lambda session, _: session.reply(f"227 here (127,0,0,2,{port >> 8},{port & 255})")
             facts = self.probe(stub.address, timeout="500ms")
         self.assertEqual(self.found(facts), ["pasv_inside_address", "epsv_port"])
         self.assertIn("doesn't answer at 127.0.0.1 either (refused)", facts["findings"][0]["text"])

@@ -107,6 +107,7 @@ class BehindNat(unittest.TestCase):
         findings = [finding["id"] for finding in json.loads(done.stdout)["findings"]]
         self.assertEqual((done.returncode, findings), (1, ["pasv_inside_address"]))
         self.assertIn(f"inside address {network.SERVER} in its 227, but is reached at {network.PUBLIC_DIRECT}", done.stdout)
+        self.assertIn(f"The same port answers at {network.PUBLIC_DIRECT}, so the address alone is wrong.", done.stdout)
         self.start_gateway()
         done = self.probe(network.PUBLIC)
         self.assertEqual((done.returncode, json.loads(done.stdout)["findings"]), (0, []))

@@ -83,6 +83,14 @@ TEST_CASE("judge: each fault by its name, in words to act on") {
        "same port answers at 203.0.113.10, so the address alone is wrong. Set the address"},
       {"an inside address that is reached from here", [](auto& f) { f.pasv.told = at("10.0.0.5:50000"); },
        "pasv_inside_address", "from here, but not from outside"},
+      {"an inside address that another host has here",
+       [](auto& f) {
+         f.peer = at("127.0.0.1:21");
+         f.pasv.told = at("192.168.1.10:50000");
+         f.pasv.transfer = Answer{425, "no"};
+         f.epsv.told = at("127.0.0.1:50001");
+       },
+       "pasv_inside_address", "but is reached at 127.0.0.1: somebody answers there, but no listing comes."},
       {"an inside address and closed ports",
        [](auto& f) {
          f.pasv.told = at("192.168.1.10:50000");
