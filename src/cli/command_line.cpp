@@ -11,6 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "cli/command_model.h"
+#include "cli/describe_app.h"
+#include "cli/firewall.h"
+#include "cli/probe_command.h"
+#include "cli/terminal.h"
 #include "config/read.h"
 #include "observe/log.h"
 #include "server/service.h"
@@ -66,26 +71,34 @@ int run(const std::string& path, const config::Flags& flags) {
     print(config.error());
     return 1;
   }
-  observe::open_log(config->log);
+  if (const auto log = observe::open_log(config->log); !log) {
+    print({log.error()});
+    return 1;
+  }
   server::Service service(std::move(*config), read);
   if (const auto started = service.start(); !started) {
+    observe::close_log();
     print(started.error());
     return 1;
   }
   service.run();
+  observe::close_log();
   return 0;
 }
 
-int check(const std::string& path) {
-  // The file alone: the environment of whoever checks it is not the gateway's.
+/// The file alone: the environment of whoever looks at it is not the gateway's.
+std::expected<config::Config, Lines> load_file(const std::string& path) {
   const auto text = read_file(path);
-  if (!text) {
-    print({text.error()});
-    return 1;
-  }
-  const auto config = config::read_json(*text, {}, read_file);
+  if (!text) return std::unexpected(Lines{text.error()});
+  auto config = config::read_json(*text, {}, read_file);
+  if (!config) return std::unexpected(describe_all(config.error(), path));
+  return *config;
+}
+
+int check(const std::string& path) {
+  const auto config = load_file(path);
   if (!config) {
-    print(describe_all(config.error(), path));
+    print(config.error());
     return 1;
   }
   if (const auto tls = server::make_tls(*config); !tls) {
@@ -96,39 +109,72 @@ int check(const std::string& path) {
   return 0;
 }
 
+int firewall(const std::string& path, FirewallFormat format) {
+  const auto config = load_file(path);
+  if (!config) {
+    print(config.error());
+    return 1;
+  }
+  const Firewall firewall = openings(*config);
+  if (!firewall.errors.empty()) {
+    for (const auto& error : firewall.errors) std::cerr << path << ": " << error << '\n';
+    return 1;
+  }
+  std::cout << write_firewall(firewall, *config, format);
+  // JSON has no comments.
+  if (format == FirewallFormat::Aws) print(firewall.notes);
+  return 0;
+}
+
 void add_run_flags(CLI::App& command, std::string& path, config::Flags& flags) {
+  constexpr const char* kFile = "FILE";
+  constexpr const char* kPorts = "LOW-HIGH";
+  constexpr const char* kAddress = "ADDRESS:PORT";
+  const auto add = [&](const char* name, auto& into, const char* value, const char* description) {
+    command.add_option(name, into, description)->type_name(value);
+  };
   command.add_option("CONFIG", path, "Configuration file (JSON, comments allowed)");
-  command.add_option("--listen", flags.listen, "Public control address, as 0.0.0.0:21 or [::]:21; may be repeated");
-  command.add_option("--backend", flags.backend,
-                     "FTP server, as 192.168.1.10:21 or a name; may be repeated, tried in order");
-  command.add_option("--advertise", flags.advertise,
-                     "Address or DNS name that clients are told (default: the one they dialled); once a family");
-  command.add_option("--passive-ports", flags.passive_ports, "Public passive ports to listen on, as 50000-50099");
-  command.add_option("--passive-ports-advertise", flags.passive_ports_advertise,
-                     "What clients are told instead, when a NAT or NodePort maps the ports; same size");
-  command.add_option("--data-source", flags.data_source,
-                     "Whose data connections are taken: exact (the client's address), /24, /24,/64, any");
-  command.add_option("--admin", flags.admin, "Address of metrics and health, or off (default 127.0.0.1:9121)");
-  command.add_option("--workers", flags.workers, "Threads; 0 is one for each core");
-  command.add_option("--listen-implicit", flags.listen_implicit,
-                     "Public control address with TLS from the first byte, as 0.0.0.0:990; may be repeated");
-  command.add_option("--tls", flags.tls, "TLS with clients: off, optional, required or implicit");
-  command.add_option("--tls-cert", flags.tls_cert, "File with the certificate and its chain (PEM)");
-  command.add_option("--tls-key", flags.tls_key, "File with the private key (PEM)");
-  command.add_option("--backend-tls", flags.backend_tls, "TLS with the backend: off, explicit or implicit");
-  command.add_option("--backend-tls-ca", flags.backend_tls_ca,
-                     "File of the CAs that vouch for the backend, or none (default: the system's)");
-  command.add_option("--log-format", flags.log_format, "text or json");
-  command.add_option("--log-level", flags.log_level, "debug, info, warn or error");
+  add("--listen", flags.listen, kAddress, "Public control address, as 0.0.0.0:21 or [::]:21; may be repeated");
+  add("--backend", flags.backend, "HOST[:PORT]",
+      "FTP server, as 192.168.1.10:21 or a name; may be repeated, tried in order");
+  add("--advertise", flags.advertise, "ADDRESS",
+      "Address or DNS name that clients are told (default: the one they dialled); once a family");
+  add("--passive-ports", flags.passive_ports, kPorts, "Public passive ports to listen on, as 50000-50099");
+  add("--passive-ports-advertise", flags.passive_ports_advertise, kPorts,
+      "What clients are told instead, when a NAT or NodePort maps the ports; same size");
+  add("--data-source", flags.data_source, "exact|any|/BITS",
+      "Whose data connections are taken: exact (the client's address), /24, /24,/64, any");
+  add("--admin", flags.admin, "ADDRESS:PORT|off", "Address of metrics and health, or off (default 127.0.0.1:9121)");
+  add("--workers", flags.workers, "N", "Threads; 0 is one for each core");
+  add("--listen-implicit", flags.listen_implicit, kAddress,
+      "Public control address with TLS from the first byte, as 0.0.0.0:990; may be repeated");
+  add("--tls", flags.tls, "off|optional|required|implicit", "TLS with clients");
+  add("--tls-cert", flags.tls_cert, kFile, "File with the certificate and its chain (PEM)");
+  add("--tls-key", flags.tls_key, kFile, "File with the private key (PEM)");
+  add("--backend-tls", flags.backend_tls, "off|explicit|implicit", "TLS with the backend");
+  add("--backend-tls-ca", flags.backend_tls_ca, kFile,
+      "File of the CAs that vouch for the backend, or none (default: the system's)");
+  add("--log-format", flags.log_format, "text|json", "What log lines look like");
+  add("--log-level", flags.log_level, "debug|info|warn|error", "The least important lines that are written");
   command.footer(
       "Each flag is also an environment variable: PASVGATE_LISTEN, PASVGATE_BACKEND and so on.\n"
       "A flag wins over the environment, the environment over the file.");
 }
 
+/// For the build: completions and manual pages out of the same command line that is parsed.
+std::string document(const CLI::App& app, std::string_view form) {
+  if (form == "bash") return bash_completion(describe_app(app));
+  if (form == "zsh") return zsh_completion(describe_app(app));
+  if (form == "fish") return fish_completion(describe_app(app));
+  if (form == "man") return man_page(describe_app(app));
+  return config_man_page();
+}
+
 int dispatch(int argc, char** argv) {
-  CLI::App app{"pasvgate: a NAT-aware FTP gateway"};
+  CLI::App app{"pasvgate: a NAT-aware FTP gateway", "pasvgate"};
   app.set_version_flag("--version", "pasvgate " PASVGATE_VERSION);
   app.require_subcommand(1);
+  app.fallthrough();  // --no-color is understood behind a command too.
   std::string run_path;
   std::string check_path;
   config::Flags flags;
@@ -136,14 +182,39 @@ int dispatch(int argc, char** argv) {
   add_run_flags(*run_command, run_path, flags);
   auto* check_command = app.add_subcommand("check", "Show every error of a configuration file");
   check_command->add_option("CONFIG", check_path, "Configuration file")->required();
+  bool no_color = false;
+  app.add_flag("--no-color", no_color, "No color on a terminal; so does the variable NO_COLOR");
+  ProbeOptions probe_options;
+  auto* probe_command = add_probe(app, probe_options);
+  std::string firewall_path;
+  std::string firewall_format;
+  auto* firewall_command = app.add_subcommand("firewall", "Print the firewall rules that a configuration file needs");
+  firewall_command->add_option("CONFIG", firewall_path, "Configuration file")->required();
+  firewall_command
+      ->add_option("--format", firewall_format,
+                   "nft, iptables (both families in one file), kubernetes (a Service), aws (a security group's rules)")
+      ->type_name("nft|iptables|kubernetes|aws")
+      ->required()
+      ->check(CLI::IsMember({"nft", "iptables", "kubernetes", "aws"}).description(""));
+  std::string form;
+  auto* generate_command = app.add_subcommand("generate", "Print completions and manual pages")->group("");
+  generate_command->add_option("FORM", form)
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish", "man", "man-config"}));
   auto* schema_command = app.add_subcommand("schema", "Print the JSON schema of the configuration file");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (run_command->parsed()) return run(run_path, flags);
+  if (run_command->parsed()) {
+    if (no_color || !allows_color()) observe::set_log_color(observe::LogColor::Never);
+    return run(run_path, flags);
+  }
   if (check_command->parsed()) return check(check_path);
+  if (probe_command->parsed()) return probe(probe_options, no_color);
+  if (const auto format = parse_firewall_format(firewall_format)) return firewall(firewall_path, *format);
+  if (generate_command->parsed()) std::cout << document(app, form);
   if (schema_command->parsed()) std::cout << config::schema() << '\n';
   return 0;
 }
@@ -155,6 +226,7 @@ int main(int argc, char** argv) {
   try {
     return dispatch(argc, argv);
   } catch (const std::exception& error) {
+    observe::close_log();
     std::cerr << "pasvgate: " << error.what() << '\n';
     return 1;
   }

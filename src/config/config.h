@@ -272,10 +272,18 @@ struct Admin {
 
 enum class LogFormat : std::uint8_t { Text, Json };
 enum class LogLevel : std::uint8_t { Debug, Info, Warn, Error };
+enum class LogTarget : std::uint8_t { Stderr, Stdout, Syslog, Journald };
+enum class TransferFormat : std::uint8_t { Xferlog, Json };
 
 struct Log {
   LogFormat format = LogFormat::Text;
   LogLevel level = LogLevel::Info;
+  LogTarget target = LogTarget::Stderr;
+  std::optional<std::string> file;     ///< Instead of `target`.
+  std::size_t max_size = 100'000'000;  ///< Bytes of `file` and of `transfers`; 0: they are never turned.
+  std::size_t keep = 5;
+  std::optional<std::string> transfers;  ///< File of the transfer log.
+  TransferFormat transfers_format = TransferFormat::Xferlog;
   bool operator==(const Log&) const = default;
 };
 

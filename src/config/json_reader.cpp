@@ -129,6 +129,12 @@ void read_timeouts(const Object& object, Timeouts& timeouts) {
 void read_log(const Object& object, Log& log) {
   object.read("format", log.format);
   object.read("level", log.level);
+  object.read("target", log.target);
+  object.read("file", log.file);
+  object.read("max_size", log.max_size);
+  object.read("keep", log.keep);
+  object.read("transfers", log.transfers);
+  object.read("transfers_format", log.transfers_format);
 }
 
 void read_all(const Object& file, Config& config) {

@@ -219,6 +219,19 @@ const std::vector<KeyRow>& key_rows() {
        0,
        0,
        {"debug", "info", "warn", "error"}},
+      {"/log/target",
+       Choice,
+       R"("stderr")",
+       "Where lines go without a file; journald is stderr with the priorities that systemd reads.",
+       0,
+       0,
+       {"stderr", "stdout", "syslog", "journald"}},
+      {"/log/file", Text, "null", "File that lines are appended to, instead of the target."},
+      {"/log/max_size", Integer, "100000000", "Bytes after which a log file is turned; 0 leaves that to others.", 0,
+       1'000'000'000'000},
+      {"/log/keep", Integer, "5", "Old log files that are kept, FILE.1 being the youngest.", 0, 1000},
+      {"/log/transfers", Text, "null", "File of the transfer log: a line for each file that was moved."},
+      {"/log/transfers_format", Choice, R"("xferlog")", "The format of the transfer log.", 0, 0, {"xferlog", "json"}},
   };
   return rows;
 }

@@ -160,6 +160,8 @@ void read_value(const Value& value, DataMode& into) { read_choice(value, into); 
 void read_value(const Value& value, DataAddress& into) { read_choice(value, into); }
 void read_value(const Value& value, LogFormat& into) { read_choice(value, into); }
 void read_value(const Value& value, LogLevel& into) { read_choice(value, into); }
+void read_value(const Value& value, LogTarget& into) { read_choice(value, into); }
+void read_value(const Value& value, TransferFormat& into) { read_choice(value, into); }
 
 void read_value(const Value& value, ftp::Endpoint& into) {
   constexpr std::string_view kNoun = "address with a port";

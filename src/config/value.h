@@ -51,6 +51,8 @@ void read_value(const Value& value, DataMode& into);
 void read_value(const Value& value, DataAddress& into);
 void read_value(const Value& value, LogFormat& into);
 void read_value(const Value& value, LogLevel& into);
+void read_value(const Value& value, LogTarget& into);
+void read_value(const Value& value, TransferFormat& into);
 void read_value(const Value& value, ftp::Endpoint& into);
 void read_value(const Value& value, std::optional<ftp::Endpoint>& into);
 void read_value(const Value& value, ftp::PortRange& into);

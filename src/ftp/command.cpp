@@ -78,6 +78,18 @@ std::string Command::masked() const {
   // "PASSsecret" and "PASS:secret" are typing errors that hold the secret in the name.
   if (is_name(name.substr(0, kPass.size()), kPass)) return std::string(kPass) += kSecret;
   if (verb == Verb::Acct) return std::string(verb_name(verb)) += kSecret;
+  // RFC 2228's tokens, and the commands inside them.
+  for (const std::string_view token : {"ADAT", "MIC", "CONF", "ENC"}) {
+    if (is_name(name, token)) return std::string(token) += kSecret;
+  }
+  // SITE PSWD OLD NEW and its like: password changes of ProFTPD, Serv-U and others.
+  if (verb == Verb::Site) {
+    std::string_view site = argument.substr(std::min(argument.find_first_not_of(" \t"), argument.size()));
+    site = site.substr(0, site.find_first_of(" \t"));
+    for (const std::string_view change : {"PSWD", "PASSWD", "CPWD", "CHPW", "PASS"}) {
+      if (is_name(site, change)) return ("SITE " + std::string(change)) += kSecret;
+    }
+  }
   std::string text = escaped(name);
   if (!argument.empty()) text += " " + escaped(argument);
   return text;

@@ -53,7 +53,9 @@ struct TransferNote {
   std::string path;  ///< The command's argument, raw.
   Result result;
   std::uint64_t bytes;  ///< Moved in the transfer's direction.
+  bool ascii;           ///< TYPE A (or E), not I.
   int code;             ///< Told to the client; 0 when it was gone.
+  bool contradicted;    ///< The backend called it complete, and it wasn't: the client was told so instead.
   /// How the data channel was set up: what the client and the backend were asked. Other: it never was.
   ftp::Verb client_setup;
   ftp::Verb backend_setup;

@@ -13,7 +13,7 @@ namespace pasvgate::gateway {
 /// A command that was sent to the backend and waits for its replies.
 struct Pending {
   ftp::Verb verb = ftp::Verb::Other;
-  std::string argument;      ///< Kept for transfers (the path) only.
+  std::string argument;      ///< Kept for transfers (the path), REST and TYPE only.
   bool greeting = false;     ///< No command: the 220 of the connection.
   bool security = false;     ///< The gateway's own AUTH, PBSZ or PROT.
   bool repeated = false;     ///< Said to the client's earlier; now the backend hears it, and its reply goes nowhere.

@@ -145,7 +145,8 @@ void Session::forward(const ftp::Command& command, std::string_view line, bool i
   if (command.verb == ftp::Verb::User) user_ = command.argument;
   if (command.verb == ftp::Verb::Rein) discard_data();
   if (!keeps_restart(command.verb)) restart_.clear();
-  const bool is_remembered = command.is_transfer() || command.verb == ftp::Verb::Rest;
+  const bool is_remembered =
+      command.is_transfer() || command.verb == ftp::Verb::Rest || command.verb == ftp::Verb::Type;
   replies_.push({.verb = command.verb,
                  .argument = is_remembered ? std::string(command.argument) : std::string{},
                  .transfer = command.is_transfer()});

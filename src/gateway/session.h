@@ -218,6 +218,7 @@ class Session {
   bool logged_in_ = false;
   bool connected_ = false;  ///< To the backend.
   bool epsv_only_ = false;  ///< EPSV ALL was said (RFC 2428 §4).
+  bool ascii_ = true;       ///< The TYPE that the backend took last (RFC 959 §5.3.2: first it is A).
   bool client_paused_ = false;
   bool backend_paused_ = false;
   bool client_gone_ = false;

@@ -6,6 +6,15 @@
 namespace pasvgate::gateway {
 namespace {
 
+/// TYPE's argument: A and E are text, I and L bytes (RFC 959 §4.1.2).
+bool is_text_type(std::string_view argument) {
+  const char type = argument.empty() ? ' ' : argument.front();
+  return type == 'A' || type == 'a' || type == 'E' || type == 'e';
+}
+
+}  // namespace
+namespace {
+
 // A final reply is a line or a few. Beyond this a hostile one loses its middle, not its end.
 constexpr std::size_t kHeldReplyLimit = std::size_t{64} * 1024;
 
@@ -101,6 +110,7 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
   send(Note{CommandNote{answered.verb, line.code}});
   note_login(answered, line.code);
   if (answered.verb == ftp::Verb::Rest && line.code == 350) restart_ = answered.argument;
+  if (answered.verb == ftp::Verb::Type && line.is_success()) ascii_ = is_text_type(answered.argument);
   if (verb == ftp::Verb::Abor) {
     aborting_ = false;
     // It has seen the ABOR and won't end the transfer for it (G6): the end of the data connection will.
@@ -131,6 +141,7 @@ void Session::note_login(const Pending& command, int code) {
   const bool asks =
       command.verb == ftp::Verb::User || command.verb == ftp::Verb::Pass || command.verb == ftp::Verb::Acct;
   if (command.verb == ftp::Verb::Rein && code == 220) {
+    ascii_ = true;
     logged_in_ = false;
     user_.clear();
     if (front_) front_->forget();
@@ -235,7 +246,9 @@ void Session::note_transfer(const Pending& transfer, TransferNote::Result result
                          .path = transfer.argument,
                          .result = result,
                          .bytes = data_.bytes(transfer.direction()),
+                         .ascii = ascii_,
                          .code = code,
+                         .contradicted = held_code_ != 0 && code >= 400 && !transfer.aborted,
                          .client_setup = was_set_up ? data_.plan().asked : ftp::Verb::Other,
                          .backend_setup = was_set_up ? backend_setup_ : ftp::Verb::Other}});
 }

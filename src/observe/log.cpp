@@ -2,8 +2,7 @@
 
 #include <spdlog/fmt/chrono.h>
 #include <spdlog/fmt/fmt.h>
-#include <spdlog/logger.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -16,6 +15,9 @@
 
 #include "ftp/command.h"
 #include "ftp/line.h"
+#include "observe/line_writer.h"
+#include "observe/log_sink.h"
+#include "observe/transfer_log.h"
 
 namespace pasvgate::observe {
 namespace {
@@ -23,36 +25,30 @@ namespace {
 using config::LogLevel;
 using Kind = Field::Kind;
 
-/// Where lines go. The level is the logger's own, so that a reload changes it for all threads at once.
-struct Output {
-  spdlog::logger logger{"pasvgate", std::make_shared<spdlog::sinks::stderr_sink_mt>()};
-  std::atomic<config::LogFormat> format{config::LogFormat::Text};
+// A disk or a reader that is stuck must not keep the process from its end.
+constexpr std::chrono::milliseconds kLastPatience{1000};
 
-  Output() {
-    logger.set_pattern("%v");
-    // Nobody is left to be told that the log can't be written.
-    logger.set_error_handler([](const std::string&) {});
-  }
+/// Makes the one line of the log that says what isn't there.
+std::string dropped_line(std::uint64_t count);
+
+/// Where lines go, and what a reload changes for all threads at once.
+struct Output {
+  LineWriter& writer = *new LineWriter(dropped_line);
+  LineWriter& transfers = *new LineWriter([](std::uint64_t) { return std::string(); });
+  std::atomic<LogLevel> level{LogLevel::Info};
+  std::atomic<config::LogFormat> format{config::LogFormat::Text};
+  std::atomic<bool> colored{false};
+  std::atomic<LogColor> color{LogColor::OnTerminal};
+  std::atomic<bool> has_transfers{false};
+  std::atomic<config::TransferFormat> transfers_format{config::TransferFormat::Xferlog};
+
+  Output() { writer.use(make_target_sink(config::LogTarget::Stderr)); }
 };
 
 /// Never destroyed: other threads may log while the process ends.
 Output& output() {
   static Output& it = *new Output;
   return it;
-}
-
-spdlog::level::level_enum threshold(LogLevel level) {
-  switch (level) {
-    case LogLevel::Debug:
-      return spdlog::level::debug;
-    case LogLevel::Info:
-      return spdlog::level::info;
-    case LogLevel::Warn:
-      return spdlog::level::warn;
-    case LogLevel::Error:
-      return spdlog::level::err;
-  }
-  std::unreachable();
 }
 
 std::string_view level_name(LogLevel level) {
@@ -69,7 +65,7 @@ std::string_view level_name(LogLevel level) {
   std::unreachable();
 }
 
-bool is_enabled(LogLevel level) { return output().logger.should_log(threshold(level)); }
+bool is_enabled(LogLevel level) { return level >= output().level.load(std::memory_order_relaxed); }
 
 /// "2026-11-21T10:00:00.123Z"
 std::string timestamp(std::chrono::system_clock::time_point now) {
@@ -106,9 +102,24 @@ std::string quoted_if_needed(const std::string& value) {
   return out + '"';
 }
 
+std::string_view color_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::Debug:
+      return "\x1b[2m";
+    case LogLevel::Info:
+      return "\x1b[32m";
+    case LogLevel::Warn:
+      return "\x1b[33m";
+    case LogLevel::Error:
+      return "\x1b[31m";
+  }
+  std::unreachable();
+}
+
 std::string text_line(LogLevel level, std::string_view message, std::span<const Field> fields) {
-  std::string line =
-      fmt::format("{} {:<5} {}", timestamp(std::chrono::system_clock::now()), level_name(level), escaped_once(message));
+  const std::string_view paint = output().colored ? color_of(level) : "";
+  std::string line = fmt::format("{} {}{:<5}{} {}", timestamp(std::chrono::system_clock::now()), paint,
+                                 level_name(level), paint.empty() ? "" : "\x1b[0m", escaped_once(message));
   for (const Field& field : fields) {
     line += fmt::format(" {}={}", field.name, quoted_if_needed(escaped(field)));
   }
@@ -131,11 +142,19 @@ std::string json_line(LogLevel level, std::string_view message, std::span<const 
   return line + '}';
 }
 
+std::string make_line(LogLevel level, std::string_view message, std::span<const Field> fields) {
+  const bool json = output().format == config::LogFormat::Json;
+  return (json ? json_line(level, message, fields) : text_line(level, message, fields)) + "\n";
+}
+
+std::string dropped_line(std::uint64_t count) {
+  const std::array<Field, 1> fields{{{"lines", std::to_string(count), Kind::Number}}};
+  return make_line(LogLevel::Warn, "log lines were dropped", fields);
+}
+
 /// `level` is enabled.
 void write(LogLevel level, std::string_view message, std::span<const Field> fields) {
-  const bool json = output().format == config::LogFormat::Json;
-  const std::string line = json ? json_line(level, message, fields) : text_line(level, message, fields);
-  output().logger.log(threshold(level), spdlog::string_view_t(line));
+  output().writer.write(level, make_line(level, message, fields));
 }
 
 std::string_view failure_name(gateway::LeaseFailure why) {
@@ -213,10 +232,49 @@ struct Describe {
 
 }  // namespace
 
-void open_log(const config::Log& settings) {
-  output().format = settings.format;
-  output().logger.set_level(threshold(settings.level));
+std::expected<void, std::string> open_log(const config::Log& settings) {
+  const Rotation rotation{settings.max_size, settings.keep};
+  std::unique_ptr<LogSink> sink;
+  std::unique_ptr<LogSink> transfers;
+  if (settings.file) {
+    auto opened = open_file_sink(*settings.file, rotation);
+    if (!opened) return std::unexpected("/log/file: " + opened.error());
+    sink = std::move(*opened);
+  } else {
+    sink = make_target_sink(settings.target);
+  }
+  if (settings.transfers) {
+    auto opened = open_file_sink(*settings.transfers, rotation);
+    if (!opened) return std::unexpected("/log/transfers: " + opened.error());
+    transfers = std::move(*opened);
+  }
+  const bool to_stdout = settings.target == config::LogTarget::Stdout;
+  const bool is_terminal = !settings.file && (to_stdout || settings.target == config::LogTarget::Stderr) &&
+                           ::isatty(to_stdout ? STDOUT_FILENO : STDERR_FILENO) == 1;
+  Output& out = output();
+  out.colored = is_terminal && out.color == LogColor::OnTerminal;
+  out.format = settings.format;
+  out.level = settings.level;
+  out.writer.use(std::move(sink));
+  out.transfers_format = settings.transfers_format;
+  out.has_transfers = transfers != nullptr;
+  if (transfers) out.transfers.use(std::move(transfers));
+  return {};
 }
+
+void reopen_log() {
+  output().writer.reopen();
+  output().transfers.reopen();
+}
+
+void close_log() {
+  output().writer.flush(kLastPatience);
+  output().transfers.flush(kLastPatience);
+}
+
+std::uint64_t dropped_log_lines() { return output().writer.dropped() + output().transfers.dropped(); }
+
+void set_log_color(LogColor color) { output().color = color; }
 
 void log(LogLevel level, std::string_view message, std::initializer_list<Field> fields) {
   if (is_enabled(level)) write(level, message, fields);
@@ -246,6 +304,22 @@ void SessionLog::dialogue(std::string_view direction, std::string_view text) con
   write(LogLevel::Debug, "dialogue",
         std::array<Field, 3>{
             {{"session", id()}, {"direction", std::string(direction)}, {"text", std::string(text), Kind::Escaped}}});
+}
+
+void SessionLog::transfer(const gateway::TransferNote& note, std::string_view user,
+                          std::chrono::nanoseconds duration) const {
+  Output& out = output();
+  if (!out.has_transfers || !is_for_transfer_log(note)) return;
+  const std::string session = id();
+  const TransferRecord record{.note = note,
+                              .ended = std::chrono::system_clock::now(),
+                              .duration = duration,
+                              .client = client_.address,
+                              .user = user,
+                              .session = session,
+                              .listener = listener_};
+  const bool json = out.transfers_format == config::TransferFormat::Json;
+  out.transfers.write(LogLevel::Info, (json ? json_transfer_line(record) : xferlog_line(record)) + "\n");
 }
 
 void SessionLog::ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view detail) const {

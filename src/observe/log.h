@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <expected>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -9,11 +10,24 @@
 #include "config/config.h"
 #include "gateway/note.h"
 
-/// The process's log on stderr: one event a line, text for people or JSON lines for machines. Thread-safe.
-/// Everything a peer sent is escaped here; secrets can't arrive (see ftp::Command::masked).
+/// The process's log: one event a line, text for people or JSON lines for machines. Thread-safe. A thread of its own
+/// writes (LineWriter): whoever logs never waits, and lines that can't be written are dropped and counted. Everything a
+/// peer sent is escaped here; secrets can't arrive (see ftp::Command::masked).
 namespace pasvgate::observe {
 
-void open_log(const config::Log& settings);  ///< May be called again on reload.
+/// May be called again on reload. The error is a file that can't be opened; then all stays as it was.
+std::expected<void, std::string> open_log(const config::Log& settings);
+/// Opens files anew, which another program may have moved away.
+void reopen_log();
+/// Waits for what was logged to be written, but not for ever.
+void close_log();
+/// Of the log and of the transfer log, since the start.
+std::uint64_t dropped_log_lines();
+enum class LogColor : std::uint8_t {
+  Never,
+  OnTerminal  ///< In text that goes to a terminal.
+};
+void set_log_color(LogColor color);  ///< Before open_log.
 
 struct Field {
   enum class Kind : std::uint8_t {
@@ -40,6 +54,8 @@ class SessionLog {
   void note(const gateway::Note& note) const;
   /// At debug level only; `text` is a masked command or a reply line.
   void dialogue(std::string_view direction, std::string_view text) const;
+  /// A line of the transfer log, where there is one. `duration` is the data connection's.
+  void transfer(const gateway::TransferNote& note, std::string_view user, std::chrono::nanoseconds duration) const;
   void ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view detail) const;
   /// Sixteen hex digits.
   [[nodiscard]] std::string id() const;

@@ -6,13 +6,19 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <sys/resource.h>
+
 #include <array>
 #include <cstddef>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <sstream>
+#include <system_error>
 #include <utility>
 #include <variant>
+
+#include "observe/log.h"
 
 namespace pasvgate::observe {
 namespace {
@@ -186,6 +192,12 @@ struct Metrics::State {
       CounterSet<Result, kTransferResults>{
           transfer_family, "result", names<kTransferResults>(&gateway::result_name), {{"direction", "upload"}}}};
 
+  CounterSet<ftp::Direction, 2> false_completions{
+      counters(registry, "false_completions_total",
+               "Transfers that the backend called complete and that weren't, so that the client was told 426, by "
+               "direction."),
+      "direction", kDirections};
+
   Gauge& ports_leased =
       gauges(registry, "ports_leased", "Leases of passive ports that are held now, each waiting for its client.")
           .Add({});
@@ -237,6 +249,38 @@ struct Metrics::State {
       gauges(registry, "config_last_reload_success_timestamp_seconds",
              "When the configuration was last loaded with success, in seconds since the epoch, or 0 for never.")
           .Add({});
+  Counter& log_lines_dropped =
+      counters(registry, "log_lines_dropped_total",
+               "Lines of the log and of the transfer log that couldn't be written, or not fast enough.")
+          .Add({});
+  std::mutex log_mutex;
+  std::uint64_t log_lines_counted = 0;
+
+  Gauge& open_descriptors = prometheus::BuildGauge()
+                                .Name("process_open_fds")
+                                .Help("Number of open file descriptors.")
+                                .Register(registry)
+                                .Add({});
+  Gauge& most_descriptors = prometheus::BuildGauge()
+                                .Name("process_max_fds")
+                                .Help("Maximum number of open file descriptors.")
+                                .Register(registry)
+                                .Add({});
+
+  /// What is asked for at each scrape instead of being counted.
+  void look() {
+    const std::lock_guard lock(log_mutex);
+    const std::uint64_t dropped = dropped_log_lines();
+    log_lines_dropped.Increment(static_cast<double>(dropped - std::exchange(log_lines_counted, dropped)));
+    std::error_code unknown;
+    std::size_t open = 0;
+    for (std::filesystem::directory_iterator it("/proc/self/fd", unknown), end; it != end; it.increment(unknown))
+      ++open;
+    open_descriptors.Set(static_cast<double>(open));
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) most_descriptors.Set(static_cast<double>(limit.rlim_cur));
+  }
+
   Gauge& build_info = gauges(registry, "build_info", "The version of the gateway as a label, always with the value 1.")
                           .Add({{"version", PASVGATE_VERSION}});
 };
@@ -282,6 +326,7 @@ void Metrics::note(const gateway::Note& note) {
     }
     void operator()(const gateway::TransferNote& transfer) const {
       state.transfers[std::to_underlying(transfer.direction)][transfer.result].Increment();
+      if (transfer.contradicted) state.false_completions[transfer.direction].Increment();
     }
     // Counted where it happens, by lease(): once here too would be twice.
     void operator()(const gateway::LeaseNote&) const {}
@@ -368,6 +413,7 @@ void Metrics::config_reload(bool ok, std::chrono::system_clock::time_point now) 
 }
 
 std::string Metrics::scrape() const {
+  state_->look();
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, state_->registry.Collect());
   return std::move(text).str();

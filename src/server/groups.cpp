@@ -17,8 +17,13 @@ gateway::Instant now() { return gateway::Instant(uv_hrtime() / 1'000'000); }
 
 void tell(const std::string& backend, const ServerGroup::Changes& changes) {
   for (const auto& change : changes) {
-    const bool bad = change.to == ServerState::Down;
-    observe::log(bad ? config::LogLevel::Warn : config::LogLevel::Info, "server changes",
+    using enum config::LogLevel;
+    // That a server is there is what is expected.
+    const bool is_new = change.from == ServerState::Gone && change.to == ServerState::Up;
+    observe::log(change.to == ServerState::Down ? Warn
+                 : is_new                       ? Debug
+                                                : Info,
+                 "server changes",
                  {{"backend", backend},
                   {"server", change.server},
                   {"from", std::string(gateway::state_name(change.from))},

@@ -166,6 +166,8 @@ void Service::run() {
 
 void Service::reload() {
   if (draining_) return;
+  // logrotate says so too, whatever becomes of the configuration.
+  observe::reopen_log();
   notify_.reloading();
   const auto refuse = [this](const std::vector<std::string>& errors) {
     for (const auto& error : errors) {
@@ -196,11 +198,11 @@ void Service::reload() {
   const auto fingerprint = tls_fingerprint(*next);
   auto tls = make_tls(*next);
   if (!tls) return refuse(tls.error());
+  if (const auto log = observe::open_log(next->log); !log) return refuse({log.error()});
 
   tls_fingerprint_ = fingerprint;
   use_tls(std::move(*tls));
   config_ = std::make_shared<const config::Config>(std::move(*next));
-  observe::open_log(config_->log);
   shared_->without_epsv.with([](auto& backends) { backends.clear(); });
   // Servers before the listeners that lead to them.
   shared_->groups.configure(*config_);

@@ -53,6 +53,10 @@ void SessionDriver::execute(const gateway::RememberNoEpsv&) {
 void SessionDriver::execute(const gateway::Note& note) {
   worker_.shared().metrics.note(note);
   log_.note(note);
+  if (const auto* transfer = std::get_if<gateway::TransferNote>(&note)) {
+    const std::uint64_t took = relay_ ? uv_hrtime() - relay_started_ : relay_took_;
+    log_.transfer(*transfer, session_.user(), std::chrono::nanoseconds(took));
+  }
 }
 
 void SessionDriver::execute(const gateway::End& action) {

@@ -137,6 +137,7 @@ void SessionDriver::leg_connected(gateway::Leg leg, net::Fd socket) {
 
 void SessionDriver::execute(const gateway::RelayData& action) {
   relay_started_ = uv_hrtime();
+  relay_took_ = 0;
   relay_ = make_relay(action);
 }
 
@@ -181,7 +182,8 @@ void SessionDriver::release_data(bool reset) {
   }
   if (!relay_) return;
   reset ? relay_->reset() : relay_->stop();
-  worker_.shared().metrics.transfer_duration(std::chrono::nanoseconds(uv_hrtime() - relay_started_));
+  relay_took_ = uv_hrtime() - relay_started_;
+  worker_.shared().metrics.transfer_duration(std::chrono::nanoseconds(relay_took_));
   // It may be the one that is calling us.
   worker_.retire(std::move(relay_));
 }

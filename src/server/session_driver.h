@@ -196,6 +196,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   std::string proxy_header_;                 ///< For the backend's data connection, when the client's is here.
   std::unique_ptr<net::Relay> relay_;
   std::uint64_t relay_started_ = 0;
+  std::uint64_t relay_took_ = 0;  ///< Nanoseconds of a relay that went before its transfer's note.
 
   std::size_t range_waits_ = 0;  ///< Workers whose ports aren't open yet.
   std::size_t blind_transfers_ = 0;

@@ -317,6 +317,7 @@ class Deployment(unittest.TestCase):
                 how(socket.create_connection(gateway.address))
             until(lambda: gateway.metric("sessions_total") == 2, 5, "two sessions")
             gateway.wait_metric("sessions_active", 0)
+            until(lambda: gateway.log_text().count("session ended") == 2, 5, gateway.log_text)
             self.assertEqual([line for line in gateway.log_lines() if line.get("level") in ("warn", "error")], [])
 
     def test_backend_that_is_full(self):

@@ -221,6 +221,8 @@ class Observed(unittest.TestCase):
                                  "PASS\thunter2"):
                         client.command(line)
                     client.quit()
+                    # The last line of the session, so that all are there.
+                    gateway.wait_log("session ended")
                     self.assertNotIn("hunter2", gateway.log_text())
 
 

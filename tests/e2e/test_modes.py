@@ -13,6 +13,7 @@ import servers
 import tap
 from harness import Gateway
 from raw import Raw
+from waiting import until
 
 BODY = random.Random(3).randbytes(1_500_000)
 HOSTS = {"4": "127.0.0.1", "6": "::1"}
@@ -84,7 +85,11 @@ class Matrix:
 
     def told(self, gateway, verb, mode):
         """The log says which path each transfer took, the metrics count both legs by their mode."""
-        lines = [line for line in gateway.log_lines() if line.get("message") == "transfer"]
+        def transfers():
+            return [line for line in gateway.log_lines() if line.get("message") == "transfer"]
+
+        until(lambda: sum(line["result"] == "ok" for line in transfers()) >= 8, 5, "eight transfers in the log")
+        lines = transfers()
         self.assertEqual({(line["client_setup"], line["backend_setup"]) for line in lines},
                          {(verb, expected_verb(verb, mode, self.family))})
         client_mode = "active" if verb in ("PORT", "EPRT") else "passive"

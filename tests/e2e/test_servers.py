@@ -171,6 +171,7 @@ class WithServer:
     def test_no_password_in_log(self):
         with self.gateway() as gateway:
             self.with_each_client(gateway, lambda client, _: client.get("small.txt", self.folder / "got"))
+            gateway.wait_log("session ended")
             self.assertNotIn(servers.PASSWORD, gateway.log_text())
 
 

@@ -63,7 +63,9 @@ class Reuse(Case):
                 client.data_session = False  # a new one
                 self.breaks(client)
                 self.breaks(client, "STOR evil")
-                self.assertEqual(len(lines_with(gateway, message="data connection broken", error=UNBOUND)), 2 * count)
+                until(lambda gateway=gateway, count=count: len(
+                    lines_with(gateway, message="data connection broken", error=UNBOUND)) == 2 * count, 5,
+                    f"{2 * count} lines")
                 client.data_session = None
                 self.works(client)
                 self.assertNotIn("evil", self.stub.files)

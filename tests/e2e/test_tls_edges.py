@@ -337,9 +337,11 @@ class Broken(Case):
 
     def test_end_without_close_notify(self):
         """As many clients do it; nothing hangs on it."""
+        ended = len(lines_with(self.plain_gateway, message="session ended"))
         client = self.client(self.plain_gateway).login()
         client.close()
         self.plain_gateway.wait_metric("sessions_active", 1)
+        until(lambda: len(lines_with(self.plain_gateway, message="session ended")) > ended, 5, self.plain_gateway.log_text)
         self.assertEqual(lines_with(self.plain_gateway, message="session ended")[-1]["reason"], "client_closed")
 
     def refuses_renegotiation(self, sock):

@@ -1,7 +1,9 @@
 """A private server behind a NAT, and a client that can reach only the public address."""
 
+import json
 import pathlib
 import random
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -13,7 +15,7 @@ import clients
 import network
 import servers
 import tap
-from harness import Gateway
+from harness import BINARY, Gateway
 from raw import Raw
 
 PASSIVE = "50000-50019"
@@ -90,6 +92,31 @@ class BehindNat(unittest.TestCase):
                 return client.login().pasv()[0]
 
         self.assertEqual(self.net.run("client", told), network.SERVER)
+
+    def probe(self, address):
+        with tempfile.NamedTemporaryFile("w") as password:
+            password.write(servers.PASSWORD + "\n")
+            password.flush()
+            return self.net.run("client", lambda: subprocess.run(
+                [BINARY, "probe", address, "--user", servers.USER, "--password-file", password.name, "--timeout", "2",
+                 "--json"], capture_output=True, text=True, check=False, timeout=60))
+
+    def test_probe(self):
+        """From the client's place: the NAT mismatch of the server, a firewall that drops, and nothing at the gateway."""
+        done = self.probe(network.PUBLIC_DIRECT)
+        findings = [finding["id"] for finding in json.loads(done.stdout)["findings"]]
+        self.assertEqual((done.returncode, findings), (1, ["pasv_inside_address"]))
+        self.assertIn(f"inside address {network.SERVER} in its 227, but is reached at {network.PUBLIC_DIRECT}", done.stdout)
+        self.assertIn(f"The same port answers at {network.PUBLIC_DIRECT}, so the address alone is wrong.", done.stdout)
+        self.start_gateway()
+        done = self.probe(network.PUBLIC)
+        self.assertEqual((done.returncode, json.loads(done.stdout)["findings"]), (0, []))
+        drop = f"table inet closed {{ chain input {{ type filter hook input priority 0; tcp dport {PASSIVE} drop; }}; }}"
+        self.net.run("gateway", lambda: subprocess.run(["nft", "-f", "-"], input=drop, text=True, check=True))
+        done = self.probe(network.PUBLIC)
+        findings = json.loads(done.stdout)["findings"]
+        self.assertEqual((done.returncode, [finding["id"] for finding in findings]), (1, ["pasv_port"]))
+        self.assertIn("a firewall drops it", findings[0]["text"])
 
 
 if __name__ == "__main__":

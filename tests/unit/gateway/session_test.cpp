@@ -250,8 +250,34 @@ TEST_CASE("226 is said when the client has everything") {
   CHECK(d.transfers[0].result == Result::Ok);
   CHECK(d.transfers[0].bytes == 100);
   CHECK(d.transfers[0].path == "file");
+  CHECK_FALSE(d.transfers[0].contradicted);
   d.forget().client("RETR again").backend({"425 no"});  // D4: the port is used up, the backend says so
   CHECK(d.to_client == "425 no\r\n");
+}
+
+TEST_CASE("a transfer is of the TYPE that the backend took last") {
+  struct Row {
+    std::string_view type;
+    std::string reply;
+    bool ascii;
+  };
+  const Row rows[] = {
+      {"", "", true},  // RFC 959: at first it is A
+      {"TYPE I", "200 binary", false},
+      {"type i", "200 binary", false},
+      {"TYPE L 8", "200 bytes", false},
+      {"TYPE A N", "200 text", true},
+      {"TYPE I", "504 no", true},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.type);
+    auto d = Dialogue::logged_in();
+    if (!row.type.empty()) d.client(row.type).backend({row.reply});
+    d.open_data().client("RETR file").backend({"150 here"}).event(DataEnded{ftp::Direction::Download, 1});
+    d.backend({"226 done"});
+    REQUIRE(d.transfers.size() == 1);
+    CHECK(d.transfers[0].ascii == row.ascii);
+  }
 }
 
 TEST_CASE("a broken data connection turns 226 into 426") {
@@ -273,6 +299,7 @@ TEST_CASE("a broken data connection turns 226 into 426") {
   }
   CHECK(d.to_client == "150 x\r\n426 Data connection broken, transfer incomplete.\r\n");
   CHECK(d.transfers.at(0).code == 426);
+  CHECK(d.transfers.at(0).contradicted);
 }
 
 TEST_CASE("a download that was delivered stays good when the client then resets") {
