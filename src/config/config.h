@@ -266,6 +266,7 @@ struct Tls {
 };
 
 struct Admin {
+  std::optional<std::string> token_file;  ///< Holds what changes by the API need; unset: there are none.
   std::optional<ftp::Endpoint> address{ftp::Endpoint{ftp::Address::v4({127, 0, 0, 1}), 9121}};  ///< "off": none.
   bool operator==(const Admin&) const = default;
 };

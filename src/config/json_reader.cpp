@@ -151,7 +151,10 @@ void read_all(const Object& file, Config& config) {
   file.section("limits", [&](const Object& object) { read_limits(object, config.limits); });
   file.section("timeouts", [&](const Object& object) { read_timeouts(object, config.timeouts); });
   file.read("drain_timeout", config.drain_timeout);
-  file.section("admin", [&](const Object& object) { object.read("address", config.admin.address); });
+  file.section("admin", [&](const Object& object) {
+    object.read("address", config.admin.address);
+    object.read("token_file", config.admin.token_file);
+  });
   file.section("log", [&](const Object& object) { read_log(object, config.log); });
 }
 

@@ -211,6 +211,8 @@ const std::vector<KeyRow>& key_rows() {
       {"/timeouts/proxy_header", Duration, R"("5s")", "How long a proxy may take to send its PROXY header.", 1, kYear},
       {"/drain_timeout", Duration, R"("30s")", "How long transfers may go on after SIGTERM.", 0, kYear},
       {"/admin/address", EndpointOrOff, R"("127.0.0.1:9121")", "Where metrics and health are served, or \"off\"."},
+      {"/admin/token_file", Text, "null",
+       "File with the token that changes by the API need; without it they are refused."},
       {"/log/format", Choice, R"("text")", "Text for people or JSON lines for machines.", 0, 0, {"text", "json"}},
       {"/log/level",
        Choice,

@@ -54,4 +54,16 @@ std::string_view reason_name(EndReason reason) {
   std::unreachable();
 }
 
+std::string_view failure_name(LeaseFailure why) {
+  switch (why) {
+    case LeaseFailure::Exhausted:
+      return "exhausted";
+    case LeaseFailure::ClientLimit:
+      return "client_limit";
+    case LeaseFailure::NotInRange:
+      return "not_in_range";
+  }
+  std::unreachable();
+}
+
 }  // namespace pasvgate::gateway

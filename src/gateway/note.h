@@ -37,6 +37,7 @@ struct RewriteNote {
 };
 /// A passive port was asked for and not got.
 enum class LeaseFailure : std::uint8_t { Exhausted, ClientLimit, NotInRange };
+std::string_view failure_name(LeaseFailure why);  ///< "exhausted", …
 struct LeaseNote {
   LeaseFailure why;
 };

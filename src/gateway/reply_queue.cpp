@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace pasvgate::gateway {
 namespace {
@@ -14,8 +15,12 @@ bool ends_abort(int code) { return code == 225 || code == 226 || code == 250 || 
 
 }  // namespace
 
-Pending* ReplyQueue::transfer() {
+const Pending* ReplyQueue::transfer() const {
   return !pending_.empty() && pending_.front().transfer && !pending_.front().answered ? &pending_.front() : nullptr;
+}
+
+Pending* ReplyQueue::transfer() {
+  return const_cast<Pending*>(std::as_const(*this).transfer());  // NOLINT(*-const-cast): ours, and not const
 }
 
 Pending* ReplyQueue::find(ftp::Verb verb) {

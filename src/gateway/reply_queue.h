@@ -43,6 +43,7 @@ class ReplyQueue {
   [[nodiscard]] const Pending& front() const { return pending_.front(); }
   /// The running transfer: the oldest command, if it is one that moves data and has no final reply yet.
   [[nodiscard]] Pending* transfer();
+  [[nodiscard]] const Pending* transfer() const;
   [[nodiscard]] Pending* find(ftp::Verb verb);
 
   /// The command that the reply beginning with `line` (First or Only) answers; nullptr for a reply that nobody asked

@@ -13,11 +13,9 @@
 
 #include "config/config.h"
 #include "ftp/address.h"
+#include "gateway/instant.h"
 
 namespace pasvgate::gateway {
-
-/// Milliseconds since some moment; the same one in all calls.
-using Instant = std::chrono::milliseconds;
 
 enum class ServerState : std::uint8_t {
   Up,

@@ -266,6 +266,14 @@ void Session::end_if_over() {
   }
 }
 
+std::string_view Session::activity() const {
+  if (!connected_) return is_at_front() ? "login" : "connecting";
+  if (!greeted_) return "greeting";
+  if (replies_.transfer() != nullptr) return "transfer";
+  if (!logged_in_) return "login";
+  return replies_.empty() ? "idle" : "command";
+}
+
 Session::Wait Session::wait() const {
   if (handshake_) return Wait::Handshake;
   if (is_at_front()) return Wait::Login;

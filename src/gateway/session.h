@@ -53,6 +53,10 @@ class Session {
 
   [[nodiscard]] bool is_ended() const { return ended_; }
   [[nodiscard]] bool is_logged_in() const { return logged_in_; }
+  /// What it does now, for people: "connecting", "greeting", "login", "idle", "command", "transfer".
+  [[nodiscard]] std::string_view activity() const;
+  /// The transfer command that runs, if one does.
+  [[nodiscard]] const Pending* transfer() const { return replies_.transfer(); }
   /// Raw, as the client sent it; empty before USER.
   [[nodiscard]] const std::string& user() const { return user_; }
 

@@ -15,7 +15,9 @@
 #include <system_error>
 #include <utility>
 
+#include "observe/admin_api.h"
 #include "observe/log.h"
+#include "page.h"
 
 namespace pasvgate::observe {
 
@@ -82,12 +84,13 @@ void stop(mg_context* server, const ftp::Endpoint& address) {
 struct Admin::State {
   const Metrics& metrics;
   const std::atomic<bool>& ready;
+  AdminSource& source;
   ftp::Endpoint address;
   std::atomic<bool> started = false;  ///< Until then start() reports what is wrong, and the log stays quiet.
   mg_context* server = nullptr;
 
-  State(const ftp::Endpoint& where, const Metrics& what, const std::atomic<bool>& is_ready)
-      : metrics(what), ready(is_ready), address(where) {}
+  State(const ftp::Endpoint& where, const Metrics& what, const std::atomic<bool>& is_ready, AdminSource& asked)
+      : metrics(what), ready(is_ready), source(asked), address(where) {}
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
@@ -105,19 +108,71 @@ struct Response {
   std::string_view reason;
   std::string body;
   std::string_view type = "text/plain; charset=utf-8";
-  std::string_view more;  ///< Further header lines, each with its CRLF.
+  std::string more{};  ///< Further header lines, each with its CRLF.
 };
+
+Response page() {
+  // What peers sent is shown there: nothing but the page's own script may run, and it may load nothing.
+  std::string policy = "Content-Security-Policy: default-src 'none'; connect-src 'self'; base-uri 'none'; ";
+  policy.append("form-action 'none'; frame-ancestors 'none'; script-src '").append(kPageScript);
+  policy.append("'; style-src '").append(kPageStyle).append("'\r\nX-Content-Type-Options: nosniff\r\n");
+  return {200, "OK", std::string(kPage), "text/html; charset=utf-8", std::move(policy)};
+}
 
 Response respond(std::string_view method, std::string_view path, const Metrics& metrics, bool ready) {
   if (method != "GET" && method != "HEAD") {
     return {405, "Method Not Allowed", "only GET and HEAD\n", "text/plain; charset=utf-8", "Allow: GET, HEAD\r\n"};
   }
+  if (path == "/") return page();
   if (path == "/metrics") return {200, "OK", metrics.scrape(), "text/plain; version=0.0.4; charset=utf-8"};
   if (path == "/healthz") return {200, "OK", "ok\n"};
   if (path == "/readyz") {
     return ready ? Response{200, "OK", "ready\n"} : Response{503, "Service Unavailable", "draining\n"};
   }
   return {404, "Not Found", "not found\n"};
+}
+
+constexpr std::string_view kApi = "/api/v1";
+constexpr std::size_t kLongestBody = 4096;
+
+std::string_view reason(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 405:
+      return "Method Not Allowed";
+    default:
+      return "Not Found";
+  }
+}
+
+Response respond_api(mg_connection* connection, const mg_request_info& request, std::string_view path,
+                     AdminSource& source) {
+  std::string body(kLongestBody, '\0');
+  std::size_t size = 0;
+  if (request.content_length > 0) {
+    while (size < body.size()) {
+      const int count = mg_read(connection, body.data() + size, body.size() - size);
+      if (count <= 0) break;
+      size += static_cast<std::size_t>(count);
+    }
+  }
+  body.resize(size);
+  const auto text = [](const char* found) { return found == nullptr ? std::string_view() : std::string_view(found); };
+  auto answer = answer_api(source, {.method = text(request.request_method),
+                                    .path = path.substr(kApi.size()),
+                                    .query = text(request.query_string),
+                                    .authorization = text(mg_get_header(connection, "Authorization")),
+                                    .body = body});
+  return {answer.status, reason(answer.status), std::move(answer.body), "application/json"};
 }
 
 void send(mg_connection* connection, const Response& response, bool with_body) {
@@ -133,10 +188,12 @@ void send(mg_connection* connection, const Response& response, bool with_body) {
 
 int Admin::State::on_request(mg_connection* connection) noexcept {
   const mg_request_info& request = *mg_get_request_info(connection);
-  const State& state = *static_cast<const State*>(request.user_data);
+  State& state = *static_cast<State*>(request.user_data);
   const std::string_view method = request.request_method;
   const std::string_view path = request.local_uri == nullptr ? "" : request.local_uri;
-  const Response response = respond(method, path, state.metrics, state.ready);
+  const bool is_api = path.starts_with(kApi) && path.substr(kApi.size()).starts_with('/');
+  const Response response =
+      is_api ? respond_api(connection, request, path, state.source) : respond(method, path, state.metrics, state.ready);
   send(connection, response, method != "HEAD");
   return response.status;
 }
@@ -155,7 +212,7 @@ Admin::~Admin() = default;
 ftp::Endpoint Admin::address() const { return state_->address; }
 
 std::expected<std::unique_ptr<Admin>, std::string> Admin::start(const ftp::Endpoint& address, const Metrics& metrics,
-                                                                const std::atomic<bool>& ready) {
+                                                                const std::atomic<bool>& ready, AdminSource& source) {
   static const unsigned features = mg_init_library(0);
   static_cast<void>(features);
 
@@ -184,7 +241,7 @@ std::expected<std::unique_ptr<Admin>, std::string> Admin::start(const ftp::Endpo
   callbacks.begin_request = &State::on_request;
   callbacks.log_message = &State::on_log;
 
-  auto state = std::make_unique<State>(address, metrics, ready);
+  auto state = std::make_unique<State>(address, metrics, ready, source);
   std::array<char, 256> reason{};
   mg_init_data init{&callbacks, state.get(), options};
   mg_error_data error{};

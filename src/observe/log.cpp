@@ -157,18 +157,6 @@ void write(LogLevel level, std::string_view message, std::span<const Field> fiel
   output().writer.write(level, make_line(level, message, fields));
 }
 
-std::string_view failure_name(gateway::LeaseFailure why) {
-  switch (why) {
-    case gateway::LeaseFailure::Exhausted:
-      return "exhausted";
-    case gateway::LeaseFailure::ClientLimit:
-      return "client_limit";
-    case gateway::LeaseFailure::NotInRange:
-      return "not_in_range";
-  }
-  std::unreachable();
-}
-
 /// What a note looks like in the log, apart from the session it belongs to.
 struct Event {
   std::string_view message;
@@ -198,7 +186,7 @@ struct Describe {
         {{"verb", std::string(ftp::verb_name(rewrite.verb))}, {"backend", rewrite.backend}, {"told", rewrite.client}}};
   }
   Event operator()(const gateway::LeaseNote& lease) const {
-    return {"no passive port", {{"why", std::string(failure_name(lease.why))}}};
+    return {"no passive port", {{"why", std::string(gateway::failure_name(lease.why))}}};
   }
   Event operator()(const gateway::DataTimeoutNote& late) const {
     return {"no data connection",
@@ -229,6 +217,42 @@ struct Describe {
     return {name, std::to_string(value), Kind::Number};
   }
 };
+
+std::chrono::milliseconds age(std::chrono::steady_clock::time_point since) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - since);
+}
+
+/// What a trace says of it; empty for what the dialogue shows already.
+std::string traced(const gateway::Note& note) {
+  struct Say {
+    std::string operator()(const gateway::CommandNote&) const { return {}; }
+    std::string operator()(const gateway::LoginNote&) const { return {}; }
+    std::string operator()(const gateway::RewriteNote& rewrite) const {
+      return "backend's side: " + rewrite.backend + "; client's side: " + rewrite.client;
+    }
+    std::string operator()(const gateway::LeaseNote& lease) const {
+      return "no passive port: " + std::string(gateway::failure_name(lease.why));
+    }
+    std::string operator()(const gateway::DataTimeoutNote& late) const {
+      return "no data connection on the " + std::string(leg_name(late.leg)) + "'s leg (" +
+             std::string(mode_name(late.mode)) + ")";
+    }
+    std::string operator()(const gateway::TransferNote& transfer) const {
+      return "transfer " + std::string(gateway::result_name(transfer.result)) + ", " + std::to_string(transfer.bytes) +
+             " bytes, " + std::to_string(transfer.code);
+    }
+    std::string operator()(const gateway::WarningNote& warning) const {
+      return std::string(warning.what) + (warning.detail.empty() ? "" : ": ") + warning.detail;
+    }
+  };
+  return std::visit(Say{}, note);
+}
+
+/// Ends that somebody may have to look into. What a scanner brings about isn't one.
+bool is_error(gateway::EndReason reason) {
+  using enum gateway::EndReason;
+  return reason == BackendClosed || reason == GreetingTimeout || reason == ReplyTimeout;
+}
 
 }  // namespace
 
@@ -291,7 +315,8 @@ void SessionLog::started() const {
         std::array<Field, 3>{{{"session", id()}, {"listener", listener_}, {"client", client_.text()}}});
 }
 
-void SessionLog::note(const gateway::Note& note) const {
+void SessionLog::note(const gateway::Note& note) {
+  if (auto text = traced(note); !text.empty()) trace_.add(age(started_), Speaker::Gateway, text);
   const LogLevel level = std::visit(Level{}, note);
   if (!is_enabled(level)) return;
   auto [message, fields] = std::visit(Describe{}, note);
@@ -299,8 +324,10 @@ void SessionLog::note(const gateway::Note& note) const {
   write(level, message, fields);
 }
 
-void SessionLog::dialogue(std::string_view direction, std::string_view text) const {
+void SessionLog::dialogue(Speaker from, std::string_view text) {
+  trace_.add(age(started_), from, text);
   if (!is_enabled(LogLevel::Debug)) return;
+  const std::string_view direction = from == Speaker::Client ? ">" : from == Speaker::Backend ? "<" : "!";
   write(LogLevel::Debug, "dialogue",
         std::array<Field, 3>{
             {{"session", id()}, {"direction", std::string(direction)}, {"text", std::string(text), Kind::Escaped}}});
@@ -324,6 +351,16 @@ void SessionLog::transfer(const gateway::TransferNote& note, std::string_view us
 
 void SessionLog::ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view detail) const {
   if (!is_enabled(LogLevel::Info)) return;
+  if (is_error(reason)) {
+    for (const auto& line : trace_.lines()) {
+      write(LogLevel::Info, "trace",
+            std::array<Field, 4>{
+                {{"session", id()},
+                 {"at", fmt::format("{:.3f}", std::chrono::duration<double>(line.age).count()), Kind::Number},
+                 {"from", std::string(speaker_name(line.from))},
+                 {"text", line.text, Kind::Escaped}}});
+    }
+  }
   const double seconds = std::chrono::duration<double>(duration).count();
   std::vector<Field> fields{{"session", id()},
                             {"client", client_.text()},

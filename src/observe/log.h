@@ -9,6 +9,8 @@
 
 #include "config/config.h"
 #include "gateway/note.h"
+#include "observe/status.h"
+#include "observe/trace.h"
 
 /// The process's log: one event a line, text for people or JSON lines for machines. Thread-safe. A thread of its own
 /// writes (LineWriter): whoever logs never waits, and lines that can't be written are dropped and counted. Everything a
@@ -51,12 +53,13 @@ class SessionLog {
  public:
   SessionLog(std::uint64_t id, std::string listener, ftp::Endpoint client);
   void started() const;
-  void note(const gateway::Note& note) const;
-  /// At debug level only; `text` is a masked command or a reply line.
-  void dialogue(std::string_view direction, std::string_view text) const;
+  void note(const gateway::Note& note);
+  /// Goes into the trace, and at debug level into the log; `text` is a masked command or a reply line.
+  void dialogue(Speaker from, std::string_view text);
   /// A line of the transfer log, where there is one. `duration` is the data connection's.
   void transfer(const gateway::TransferNote& note, std::string_view user, std::chrono::nanoseconds duration) const;
   void ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view detail) const;
+  [[nodiscard]] SessionTrace trace() const { return {id(), client_.text(), trace_.lines()}; }
   /// Sixteen hex digits.
   [[nodiscard]] std::string id() const;
 
@@ -64,6 +67,8 @@ class SessionLog {
   std::uint64_t id_;
   std::string listener_;
   ftp::Endpoint client_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  Trace trace_;
 };
 
 }  // namespace pasvgate::observe

@@ -42,7 +42,7 @@ constexpr std::array<std::string_view, 3> kRejections{"no_lease", "session_gone"
 constexpr std::array<std::string_view, 5> kProxyHeaders{"ok", "own", "malformed", "timeout", "closed"};
 constexpr std::array<std::string_view, 6> kLeaseEvents{"taken",   "accepted",  "expired",
                                                        "dropped", "exhausted", "client_limit"};
-constexpr std::array<std::string_view, 3> kLimits{"sessions", "descriptors", "destination"};
+constexpr std::array<std::string_view, 4> kLimits{"sessions", "descriptors", "destination", "ban"};
 
 constexpr std::size_t kVerbs = std::to_underlying(ftp::Verb::Other) + std::size_t{1};
 constexpr std::size_t kEndReasons = std::to_underlying(gateway::EndReason::Refused) + std::size_t{1};
@@ -238,11 +238,12 @@ struct Metrics::State {
           .Help("How long the turns of a worker's loop took, in seconds: so long do its other sessions wait.")
           .Register(registry);
 
-  CounterSet<Limit, 3> limits{
+  CounterSet<Limit, 4> limits{
       counters(
           registry, "limits_hit_total",
           "Clients that were turned away because a limit was reached or their destination isn't allowed, by limit."),
       "limit", kLimits};
+  Gauge& bans = gauges(registry, "bans_active", "Networks whose clients are kept out now.").Add({});
   CounterSet<Outcome, 2> reloads{
       counters(registry, "config_reloads_total", "Reloads of the configuration, by the result."), "result", kOutcomes};
   Gauge& last_reload =
@@ -407,9 +408,18 @@ Metrics::TurnObserver Metrics::worker_turns(unsigned worker) {
 
 void Metrics::limit_hit(Limit limit) { state_->limits[limit].Increment(); }
 
+void Metrics::bans(std::size_t active) { state_->bans.Set(static_cast<double>(active)); }
+
 void Metrics::config_reload(bool ok, std::chrono::system_clock::time_point now) {
   state_->reloads[outcome(ok)].Increment();
   if (ok) state_->last_reload.Set(seconds(now.time_since_epoch()));
+}
+
+Metrics::Totals Metrics::totals() const {
+  const auto whole = [](const Counter& counter) { return static_cast<std::uint64_t>(counter.Value()); };
+  return {.sessions = whole(state_->sessions),
+          .downloaded = whole(state_->transfer_bytes[ftp::Direction::Download]),
+          .uploaded = whole(state_->transfer_bytes[ftp::Direction::Upload])};
 }
 
 std::string Metrics::scrape() const {

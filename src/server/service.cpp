@@ -43,7 +43,8 @@ Service::Service(config::Config config, Reader reader)
       drain_timer_(loop_, [this] { stop(); }),
       resolve_timer_(loop_, [this] { resolve_advertised(); }),
       tls_timer_(loop_, [this] { look_at_certificates(); }),
-      notify_(loop_) {}
+      notify_(loop_),
+      sample_timer_(loop_, [this] { sample(); }) {}
 
 Service::~Service() = default;
 
@@ -72,8 +73,10 @@ std::expected<void, std::vector<std::string>> Service::start() {
   use_tls(std::move(*tls));
   shared_->groups.configure(*config_);
   shared_->metrics.ports_size(config_->passive_ports.listen.size());
+  control_ = std::make_unique<Control>(*shared_, ready_);
+  control_->use(config_);
   if (const auto& address = config_->admin.address) {
-    auto admin = observe::Admin::start(*address, shared_->metrics, ready_);
+    auto admin = observe::Admin::start(*address, shared_->metrics, ready_, *control_);
     if (!admin) return std::unexpected(std::vector{"/admin/address: " + admin.error()});
     admin_ = std::move(*admin);
   }
@@ -92,6 +95,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
   backend_names_ = std::make_unique<BackendNames>(loop_, shared_->groups, *config_);
   health_checker_ = std::make_unique<HealthChecker>(loop_, shared_->groups);
   tls_timer_.start(config_->tls.reload_interval);
+  sample_timer_.start(Control::kInterval);
   shared_->metrics.config_reload(true, std::chrono::system_clock::now());
   ready_ = true;
   notify_.ready();
@@ -151,6 +155,7 @@ void Service::send_config(std::vector<Opened> opened) {
     }
   }
   config_ = next;
+  control_->use(config_);
   for (std::size_t index = 0; index < shared_->workers.size(); ++index) {
     NewConfig message{config_, tls_, {}};
     for (auto& one : opened) message.added.push_back({one.listener, std::move(one.sockets[index])});
@@ -222,7 +227,7 @@ std::vector<std::string> Service::change_refused(const config::Config& next) con
     if (changed) errors.push_back(key + ": can't change while running; restart to change it");
   };
   need_restart(next.workers != config_->workers, "/workers");
-  need_restart(next.admin != config_->admin, "/admin/address");
+  need_restart(next.admin.address != config_->admin.address, "/admin/address");
   need_restart(next.passive_ports.listen != config_->passive_ports.listen, "/passive_ports/listen");
   need_restart(next.passive_ports.advertise != config_->passive_ports.advertise, "/passive_ports/advertise");
   need_restart(next.passive_ports.mapping != config_->passive_ports.mapping, "/passive_ports/mapping");
@@ -235,6 +240,7 @@ std::vector<std::string> Service::change_refused(const config::Config& next) con
 
 void Service::drain() {
   draining_ = true;
+  control_->draining();
   ready_ = false;
   notify_.stopping();
   observe::log(LogLevel::Info, "draining", {{"timeout", config::write_duration(config_->drain_timeout)}});
@@ -257,10 +263,16 @@ void Service::stop() {
   drain_timer_.close();
   resolve_timer_.close();
   tls_timer_.close();
+  sample_timer_.close();
   lookups_.clear();
   backend_names_.reset();
   health_checker_.reset();
   notify_.close();
+}
+
+void Service::sample() {
+  sample_timer_.start(Control::kInterval);
+  control_->sample();
 }
 
 void Service::use_tls(std::shared_ptr<const TlsContexts> tls) {

@@ -15,6 +15,7 @@
 #include "net/resolver.h"
 #include "observe/admin.h"
 #include "server/backend_names.h"
+#include "server/control.h"
 #include "server/health_checker.h"
 #include "server/notify.h"
 #include "server/shared.h"
@@ -55,6 +56,7 @@ class Service {
   [[nodiscard]] std::vector<std::string> advertised_names() const;
   void resolve_advertised();
   void look_at_certificates();
+  void sample();
   void use_tls(std::shared_ptr<const TlsContexts> tls);
   void name_resolved(const std::string& name, const net::Resolved& found);
 
@@ -75,7 +77,9 @@ class Service {
   std::unique_ptr<BackendNames> backend_names_;
   std::unique_ptr<HealthChecker> health_checker_;
   std::atomic<bool> ready_ = false;
-  std::unique_ptr<observe::Admin> admin_;  ///< Reads `shared_` and `ready_`: goes first.
+  std::unique_ptr<Control> control_;
+  net::Timer sample_timer_;
+  std::unique_ptr<observe::Admin> admin_;  ///< Reads `control_`, `shared_` and `ready_`: goes first.
   bool draining_ = false;
   bool stopped_ = false;
 };

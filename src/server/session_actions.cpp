@@ -50,9 +50,18 @@ void SessionDriver::execute(const gateway::RememberNoEpsv&) {
   worker_.shared().without_epsv.with([&](auto& backends) { backends.insert(std::string(backend_name_)); });
 }
 
+void SessionDriver::refused(std::string_view what, std::string_view why) {
+  worker_.shared().refusals.add(client_address_.address, std::string(what), std::string(why));
+}
+
 void SessionDriver::execute(const gateway::Note& note) {
   worker_.shared().metrics.note(note);
   log_.note(note);
+  if (const auto* lease = std::get_if<gateway::LeaseNote>(&note))
+    refused("passive port", gateway::failure_name(lease->why));
+  if (const auto* login = std::get_if<gateway::LoginNote>(&note); login != nullptr && !login->ok) {
+    refused("login", "the backend refused it");
+  }
   if (const auto* transfer = std::get_if<gateway::TransferNote>(&note)) {
     const std::uint64_t took = relay_ ? uv_hrtime() - relay_started_ : relay_took_;
     log_.transfer(*transfer, session_.user(), std::chrono::nanoseconds(took));

@@ -71,6 +71,7 @@ bool SessionDriver::is_backend(const ftp::Endpoint& peer) {
   if (peer.address == backend_address_) return true;
   if (gateway::is_trusted(peer.address, backend_settings_->data_address, backend_settings_->trusted_data)) return true;
   worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::NotBackend);
+  worker_.shared().refusals.add(peer.address, "data connection", "it isn't the backend's");
   observe::log(config::LogLevel::Warn, "data connection that isn't the backend's",
                {{"session", log_.id()}, {"from", peer.text()}});
   return false;
@@ -139,6 +140,7 @@ void SessionDriver::execute(const gateway::RelayData& action) {
   relay_started_ = uv_hrtime();
   relay_took_ = 0;
   relay_ = make_relay(action);
+  ++worker_.shared().transfers;
 }
 
 std::unique_ptr<net::Relay> SessionDriver::make_relay(const gateway::RelayData& action) {
@@ -184,6 +186,7 @@ void SessionDriver::release_data(bool reset) {
   reset ? relay_->reset() : relay_->stop();
   relay_took_ = uv_hrtime() - relay_started_;
   worker_.shared().metrics.transfer_duration(std::chrono::nanoseconds(relay_took_));
+  --worker_.shared().transfers;
   // It may be the one that is calling us.
   worker_.retire(std::move(relay_));
 }

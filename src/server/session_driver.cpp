@@ -89,6 +89,34 @@ void SessionDriver::begin() {
   }
 }
 
+observe::SessionStatus SessionDriver::status() const {
+  using Seconds = std::chrono::duration<double>;
+  const auto now = uv_hrtime();
+  const auto tls = [](const Leg& leg) {
+    return leg.stream && leg.stream->tls() != nullptr ? std::string(leg.stream->tls()->version()) : std::string();
+  };
+  observe::SessionStatus status{.id = log_.id(),
+                                .client = client_address_.text(),
+                                .listener = listener_.name,
+                                .user = session_.user(),
+                                .backend = std::string(backend_name_),
+                                .server = server_ ? server_->at().text() : "",
+                                .state = session_.activity(),
+                                .age = Seconds(std::chrono::nanoseconds(now - started_)),
+                                .client_tls = tls(client_),
+                                .backend_tls = tls(backend_),
+                                .transfer = {}};
+  if (const auto* transfer = session_.transfer(); transfer != nullptr && relay_) {
+    const auto direction = transfer->direction();
+    status.transfer = {.direction = direction,
+                       .command = std::string(ftp::verb_name(transfer->verb)),
+                       .path = transfer->argument,
+                       .bytes = relay_->bytes(direction),
+                       .age = Seconds(std::chrono::nanoseconds(now - relay_started_))};
+  }
+  return status;
+}
+
 void SessionDriver::drain() {
   const Turn turn(*this);
   handle(gateway::Drain{});
@@ -137,11 +165,11 @@ void SessionDriver::take_lines(Leg& leg, std::string_view bytes) {
     const auto line = leg.framer.next(bytes);
     if (!line) break;
     if (&leg == &client_) {
-      log_.dialogue(">",
+      log_.dialogue(observe::Speaker::Client,
                     line->fault == ftp::LineFault::None ? ftp::Command::parse(line->text).masked() : "(unusable line)");
       handle(gateway::ClientLine{line->text, line->fault, line->interrupt});
     } else {
-      log_.dialogue("<", line->text);
+      log_.dialogue(observe::Speaker::Backend, line->text);
       handle(gateway::BackendLine{line->text, line->fault});
     }
     // Between two lines, so that a peer that doesn't read stops a reply of megabytes.

@@ -36,6 +36,9 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void begin();
   /// The process is about to end: finish what runs, then close.
   void drain();
+  [[nodiscard]] observe::SessionStatus status() const;
+  [[nodiscard]] observe::SessionTrace trace() const { return log_.trace(); }
+  [[nodiscard]] const ftp::Endpoint& client() const { return client_address_; }
   /// Ends at once.
   void kill();
 
@@ -125,6 +128,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::StopTimer& action);
   void execute(const gateway::RememberNoEpsv& action);
   void execute(const gateway::Note& note);
+  void refused(std::string_view what, std::string_view why);
   void execute(const gateway::End& action);
 
   void pass_on(net::Stream& from, std::string_view bytes);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -10,17 +11,21 @@
 
 #include "config/config.h"
 #include "ftp/address.h"
+#include "gateway/ban_list.h"
 #include "gateway/port_pool.h"
 #include "net/guarded.h"
 #include "net/socket.h"
 #include "observe/metrics.h"
 #include "server/groups.h"
 #include "server/port_sockets.h"
+#include "server/refusals.h"
 #include "server/tls_contexts.h"
 
 namespace pasvgate::server {
 
 class Worker;
+/// The same clock on all threads.
+gateway::Instant monotonic_now();
 
 /// What all workers share. Everything mutable is behind a lock or atomic; no lock is held across I/O.
 struct Shared {
@@ -38,6 +43,10 @@ struct Shared {
   /// Backends (by name of their group) that turned out to have no EPSV.
   net::Guarded<std::set<std::string>> without_epsv;
   std::atomic<std::size_t> sessions = 0;
+  std::atomic<std::size_t> transfers = 0;  ///< That have both legs now.
+  net::Guarded<gateway::BanList> bans;
+  std::atomic<bool> has_bans = false;  ///< Since there was the first one, `bans` is asked.
+  Refusals refusals;
   std::vector<std::unique_ptr<Worker>> workers;  ///< Fixed before the first thread starts.
 };
 
@@ -85,9 +94,13 @@ struct RangeOpened {
 };
 /// To each worker: one session less has the whole range.
 struct SyncRange {};
+/// From the admin server's threads.
+struct Inspect {
+  std::function<void(Worker&)> visit;
+};
 struct DrainSessions {};
 struct StopNow {};
 using Message = std::variant<NewConfig, OpenPort, SyncPort, LeaseReady, DataArrived, OpenRange, RangeOpened, SyncRange,
-                             DrainSessions, StopNow>;
+                             Inspect, DrainSessions, StopNow>;
 
 }  // namespace pasvgate::server

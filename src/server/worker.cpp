@@ -117,6 +117,7 @@ void Worker::admit(net::Accepted client, const config::Listener& listener) {
   SessionPlace place(shared_.sessions);
   if (place.others() >= config_->limits.sessions) {
     shared_.metrics.limit_hit(observe::Metrics::Limit::Sessions);
+    shared_.refusals.add(client.peer.address, "session", "limits.sessions is reached");
     static constexpr std::string_view kFull = "421 Too many sessions, try again later.\r\n";
     ::send(client.socket.get(), kFull.data(), kFull.size(), MSG_NOSIGNAL);
     return;
@@ -143,6 +144,7 @@ bool Worker::may_go_on(net::Accepted& client, const config::Listener& listener) 
   }
   const auto& [to, why] = destination.error();
   shared_.metrics.limit_hit(observe::Metrics::Limit::Destination);
+  shared_.refusals.add(client.peer.address, "destination " + to.text(), std::string(why));
   observe::log(config::LogLevel::Warn, "destination refused",
                {{"client", client.peer.text()}, {"destination", to.text()}, {"why", std::string(why)}});
   static constexpr std::string_view kRefused = "421 This server can't be reached from here.\r\n";
@@ -155,6 +157,13 @@ bool Worker::may_go_on(net::Accepted& client, const config::Listener& listener) 
 void Worker::start_session(net::Accepted client, const config::Listener& listener,
                            const std::shared_ptr<const config::Config>& config,
                            const std::shared_ptr<const TlsContexts>& tls, SessionPlace place) {
+  if (shared_.has_bans && shared_.bans.with([&](const gateway::BanList& bans) {
+        return bans.holds(client.peer.address, monotonic_now());
+      })) {
+    shared_.metrics.limit_hit(observe::Metrics::Limit::Ban);
+    shared_.refusals.add(client.peer.address, "session", "the client is banned");
+    return client.socket.reset();
+  }
   const std::uint64_t id = next_session_++;
   auto session = std::make_unique<SessionDriver>(*this, id, std::move(client), listener, config, tls);
   auto& here = *session;
@@ -381,6 +390,7 @@ bool Worker::claim_lease(std::size_t index, net::Accepted client) {
   if (!lessee) {
     client.socket.reset();
     shared_.metrics.data_rejected(observe::Metrics::Rejected::NoLease);
+    shared_.refusals.add(client.peer.address, "data connection", "no lease waits for this client on the port");
     observe::log(config::LogLevel::Warn, "data connection without a lease", {{"client", client.peer.text()}});
     lease_ended(index, served);
     return true;

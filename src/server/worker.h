@@ -59,6 +59,13 @@ class Worker {
   /// False when it has ended already.
   bool drop_lease(const gateway::Lease& lease, LeaseEnd why = LeaseEnd::Dropped);
   void stop_waiting(std::uint64_t session);
+  // For the admin API, on this worker's thread.
+  [[nodiscard]] std::vector<observe::SessionStatus> status(std::size_t limit) const;
+  [[nodiscard]] std::vector<observe::SessionTrace> traces(std::optional<std::uint64_t> session,
+                                                          const std::optional<ftp::Address>& client) const;
+  bool end_session(std::uint64_t session);
+  void end_sessions_of(const ftp::Cidr& network);
+
   /// Destroys it in the next turn.
   void retire(std::uint64_t session);
   void retire(std::unique_ptr<net::Relay> relay);
@@ -81,6 +88,7 @@ class Worker {
   void on(const OpenRange& message);
   void on(const RangeOpened& message);
   void on(const SyncRange&);
+  void on(const Inspect& message) { message.visit(*this); }
   void on(const DrainSessions&);
   void on(const StopNow&);
 

@@ -198,7 +198,8 @@ TEST_CASE("json: values that are wrong") {
        "f: /advertise/rules/0/address: missing; write an address, one of each family in a list, or a DNS name, as in "
        "\"203.0.113.10\""},
       {"unknown key with a neighbour", R"("timeout": {})", R"(f: /timeout: no such key; did you mean "timeouts"?)"},
-      {"unknown key without", R"("admin": {"colour": "x"})", R"(f: /admin/colour: no such key; there is "address")"},
+      {"unknown key without", R"("admin": {"colour": "x"})",
+       R"(f: /admin/colour: no such key; there is "address" and "token_file")"},
       {"one mistake in a range hides its comparison", R"("passive_ports": {"listen": "9-8", "advertise": "1-2"})",
        R"(f: /passive_ports/listen: "9-8" runs backwards; write LOW-HIGH, as in "50000-50099")"},
   };

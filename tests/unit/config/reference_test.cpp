@@ -55,7 +55,7 @@ TEST_CASE("reference: no entry without a key") {
 TEST_CASE("reference: each example passes") {
   std::size_t examples = 0;
   for (const auto& file : std::filesystem::directory_iterator(CONF_DIR)) {
-    if (file.path().extension() != ".json") continue;
+    if (file.path().extension() != ".json" || file.path().stem() == "openapi") continue;
     CAPTURE(file.path().string());
     CHECK(told(read_json(content(file.path()))) == "ok");
     ++examples;

@@ -1,0 +1,44 @@
+#include <algorithm>
+#include <utility>
+
+#include "server/session_driver.h"
+#include "server/worker.h"
+
+// What the admin API asks of a worker.
+namespace pasvgate::server {
+
+std::vector<observe::SessionStatus> Worker::status(std::size_t limit) const {
+  std::vector<observe::SessionStatus> all;
+  all.reserve(std::min(limit, sessions_.size()));
+  for (const auto& [id, session] : sessions_) {
+    if (all.size() == limit) break;
+    all.push_back(session->status());
+  }
+  return all;
+}
+
+std::vector<observe::SessionTrace> Worker::traces(std::optional<std::uint64_t> session,
+                                                  const std::optional<ftp::Address>& client) const {
+  std::vector<observe::SessionTrace> all;
+  for (const auto& [id, driver] : sessions_) {
+    if (id == session || driver->client().address == client) all.push_back(driver->trace());
+  }
+  return all;
+}
+
+bool Worker::end_session(std::uint64_t session) {
+  const auto found = sessions_.find(session);
+  if (found == sessions_.end()) return false;
+  found->second->kill();
+  return true;
+}
+
+void Worker::end_sessions_of(const ftp::Cidr& network) {
+  std::vector<SessionDriver*> all;
+  for (const auto& [id, driver] : sessions_) {
+    if (network.contains(driver->client().address)) all.push_back(driver.get());
+  }
+  for (auto* driver : all) driver->kill();
+}
+
+}  // namespace pasvgate::server
