@@ -85,16 +85,18 @@ suites build 1
 if [ -z "$quick" ]; then
   export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
-  check "build (address, undefined)" build build-asan -Db_sanitize=address,undefined -Doptimization=1
+  # Reports need lines only, and the rest of the debug information takes as long as compiling.
+  lines="-Ddebug=false -Dcpp_args=-g1"
+  check "build (address, undefined)" build build-asan -Db_sanitize=address,undefined -Doptimization=g $lines
   suites build-asan 3 --suite unit --suite layers --suite e2e
 
-  check "build (thread)" build build-tsan -Db_sanitize=thread -Doptimization=1
+  check "build (thread)" build build-tsan -Db_sanitize=thread -Doptimization=1 $lines
   suites build-tsan 4 --suite unit --suite layers --suite e2e
 
   say "fuzz targets"
   export CC=clang-19 CXX=clang++-19
   [ -f build-fuzz/build.ninja ] || meson setup build-fuzz -Dfuzzers=true -Db_sanitize=address,undefined \
-    -Doptimization=1 >/dev/null
+    -Doptimization=1 $lines >/dev/null
   targets=$(ninja -C build-fuzz -t targets all | sed -n 's|^\(tests/fuzz/fuzz_[a-z0-9_]*\):.*|\1|p')
   check "build (fuzz)" build build-fuzz
   suites build-fuzz 1 --suite fuzz

@@ -56,7 +56,9 @@ struct RelayData {
   bool backend_tls = false;
 };
 /// The backend has said that the transfer begins, or that it is over.
-struct ExpectData {};
+struct ExpectData {
+  ftp::Direction payload;  ///< Which way it goes; nothing is due on the other one.
+};
 /// Close all there is of the data channel, leases and listening ports included: with FIN on both legs, or with a reset.
 struct CloseData {};
 struct ResetData {};

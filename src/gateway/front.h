@@ -20,8 +20,10 @@ struct Front {
   std::string utf8;  ///< OPTS UTF8 ON or OFF.
 
   bool awaits_user = true;           ///< There is no backend: the gateway answers.
+  bool refused = false;              ///< The last USER was: no password for it goes anywhere.
   bool has_new_host = false;         ///< HOST was said since the backend was chosen.
   Target target;                     ///< The backend that was chosen last.
+  std::string picked_for;            ///< The user with whom it was.
   std::optional<std::string> login;  ///< The name for the USER that waits for it; none once it has been sent.
   std::vector<std::string> untold;   ///< What it is told before that, last first.
   unsigned tried = 0;                ///< Backends since the last login.

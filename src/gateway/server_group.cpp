@@ -1,6 +1,7 @@
 #include "gateway/server_group.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "gateway/balance.h"
@@ -65,6 +66,14 @@ void ServerGroup::configure(const config::Backend& settings, Changes& changes) {
   }
   names_ = std::move(kept);
   rebuild("configuration", changes);
+}
+
+bool ServerGroup::is_spoken_to_as(const config::Backend& other) const {
+  const auto way = [](const config::Backend& one) {
+    return std::tie(one.tls, one.tls_ca, one.tls_name, one.tls_minimum_version, one.tls_ciphers, one.tls_private_data,
+                    one.proxy_protocol, one.proxy_protocol_data);
+  };
+  return way(settings_) == way(other);
 }
 
 void ServerGroup::resolved(const std::string& name, std::span<const ftp::Address> addresses, Changes& changes) {

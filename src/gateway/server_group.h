@@ -73,6 +73,8 @@ class ServerGroup {
 
   /// Also for new settings: servers that stay keep their state and their sessions.
   void configure(const config::Backend& settings, Changes& changes);
+  /// TLS and PROXY headers are the same.
+  [[nodiscard]] bool is_spoken_to_as(const config::Backend& other) const;
   /// The addresses that a name has now. None, or a failed look-up: the last good ones stay, and if there never were
   /// any, nobody waits for them any more.
   void resolved(const std::string& name, std::span<const ftp::Address> addresses, Changes& changes);

@@ -142,7 +142,7 @@ void Session::run(const Queued& queued) {
 }
 
 void Session::forward(const ftp::Command& command, std::string_view line, bool interrupt) {
-  if (command.verb == ftp::Verb::User) user_ = command.argument;
+  if (command.verb == ftp::Verb::User) asked_user_ = command.argument;
   if (command.verb == ftp::Verb::Rein) discard_data();
   if (!keeps_restart(command.verb)) restart_.clear();
   const bool is_remembered =

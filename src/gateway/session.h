@@ -57,8 +57,8 @@ class Session {
   [[nodiscard]] std::string_view activity() const;
   /// The transfer command that runs, if one does.
   [[nodiscard]] const Pending* transfer() const { return replies_.transfer(); }
-  /// Raw, as the client sent it; empty before USER.
-  [[nodiscard]] const std::string& user() const { return user_; }
+  /// Who is logged in, or else who asked last. Raw, as the client sent it; empty before USER.
+  [[nodiscard]] const std::string& user() const { return logged_in_ ? user_ : asked_user_; }
 
  private:
   struct Queued {
@@ -216,7 +216,8 @@ class Session {
   std::string greeting_;          ///< The backend's, until its TLS is up.
   std::string auth_reply_;        ///< The backend's 234, until every port waits for the client.
   std::size_t blind_transfers_ = 0;
-  std::string user_;
+  std::string user_;        ///< Who is logged in.
+  std::string asked_user_;  ///< What the last USER said.
   Wait waiting_ = Wait::Nothing;
   bool greeted_ = false;
   bool logged_in_ = false;

@@ -204,7 +204,7 @@ void Session::open_legs() {
   using enum Leg;
   const Pending* transfer = replies_.transfer();
   const bool has_word = transfer != nullptr && (transfer->preliminary || held_code_ != 0);
-  if (data_.state() == DataChannel::State::Open && has_word) return send(ExpectData{});
+  if (data_.state() == DataChannel::State::Open && has_word) return send(ExpectData{transfer->direction()});
   if (data_.state() != DataChannel::State::Waiting) return;
   const DataPlan& plan = data_.plan();
   const bool client_came = plan.client == Mode::Passive ? data_.stands(Client) : transfer != nullptr;
@@ -223,7 +223,7 @@ void Session::open_legs() {
     data_.opened();
     send(RelayData{.client_tls = security_.has_private_data(),
                    .backend_tls = backend_.tls != config::BackendTls::Off && backend_.private_data});
-    if (has_word) send(ExpectData{});
+    if (has_word) send(ExpectData{transfer->direction()});
   }
 }
 

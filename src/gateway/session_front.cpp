@@ -61,6 +61,11 @@ bool Session::answer_in_front(const ftp::Command& command, std::string_view line
       return true;
     }
   }
+  const bool is_password = command.verb == ftp::Verb::Pass || command.verb == ftp::Verb::Acct;
+  if (front_->refused && is_password) {
+    answer(command.verb, ftp::write_reply(503, "Login with USER first."));
+    return true;
+  }
   if (!front_->awaits_user) return false;
   if (command.verb == ftp::Verb::Rein) front_->forget();
   answer(command.verb, front_reply(command));
@@ -114,13 +119,16 @@ bool Session::take_user(const ftp::Command& command) {
                                                    .host = front_->host,
                                                    .user = command.argument});
   const bool is_decided = verdict.kind == Verdict::Kind::Decided;
-  const bool stays = is_decided && verdict.target == front_->target && !front_->has_new_host && !front_->awaits_user;
+  const bool is_by_user = is_decided && !verdict.target.host && options_.rules->by_user.contains(verdict.target.backend);
+  const bool stays = is_decided && verdict.target == front_->target && !front_->has_new_host && !front_->awaits_user &&
+                     (!is_by_user || front_->picked_for == verdict.user);
+  front_->refused = !stays && logged_in_;
   if (stays && verdict.user == command.argument) return false;
   if (!stays && logged_in_) {
     answer(command.verb, ftp::write_reply(530, "This user needs a session of its own."));
     return true;
   }
-  user_ = command.argument;
+  asked_user_ = command.argument;
   if (!is_decided) {
     refuse_user("a login for a host that user_hosts doesn't allow");
   } else if (!stays) {
@@ -133,12 +141,13 @@ bool Session::take_user(const ftp::Command& command) {
 }
 
 void Session::refuse_user(std::string_view why) {
-  warn(why, user_);
+  warn(why, asked_user_);
+  front_->refused = true;
   if (is_reaching()) {
     front_->login.reset();
     front_->awaits_user = true;
   }
-  send(Note{LoginNote{user_, false}});
+  send(Note{LoginNote{asked_user_, false}});
   answer(ftp::Verb::User, ftp::write_reply(530, "This host isn't available here."));
 }
 
@@ -148,6 +157,7 @@ void Session::connect_for(const Verdict& verdict) {
   front_->awaits_user = false;
   front_->has_new_host = false;
   front_->target = verdict.target;
+  front_->picked_for = verdict.user;
   front_->login = verdict.user;
   front_->untold.clear();
   for (const std::string& line : {front_->utf8, front_->clnt, front_->host.empty() ? "" : "HOST " + front_->host}) {
@@ -178,9 +188,9 @@ void Session::tell_backend() {
   }
   greeted_ = true;
   const std::string line = "USER " + std::exchange(front_->login, std::nullopt).value_or("");
-  const std::string asked = user_;
+  const std::string asked = asked_user_;
   forward(ftp::Command::parse(line), line, false);
-  user_ = asked;
+  asked_user_ = asked;
 }
 
 /// A backend that doesn't know it is none the worse for it.

@@ -95,6 +95,11 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
   using enum ftp::ReplyLine::Place;
   const bool is_first = line.place == First || line.place == Only;
   const ftp::Verb verb = answering_->verb;
+  // More of a greeting that came in several replies: the client had one already.
+  if (front_ && verb == ftp::Verb::User && line.code == 220) {
+    if (line.ends_reply()) answering_ = nullptr;
+    return;
+  }
   const bool passes = verb == ftp::Verb::Auth && options_.client_tls == config::ClientTls::Passthrough;
   if (passes && line.code == 234 && line.ends_reply()) return pass_through(line);
   if (verb == ftp::Verb::Abor && is_first && line.is_success() && replies_.transfer() != nullptr) fail_transfer();
@@ -144,15 +149,18 @@ void Session::note_login(const Pending& command, int code) {
     ascii_ = true;
     logged_in_ = false;
     user_.clear();
+    asked_user_.clear();
     if (front_) front_->forget();
   }
   if (!asks || code == 331 || code == 332) return;
   if (code >= 200 && code < 300) {
-    if (!logged_in_) send(Note{LoginNote{user_, true}});
+    if (!logged_in_) send(Note{LoginNote{asked_user_, true}});
+    user_ = asked_user_;
     logged_in_ = true;
     if (front_) front_->logged_in();
   } else if (code == 530 || code == 430 || code == 532) {
-    send(Note{LoginNote{user_, false}});
+    send(Note{LoginNote{asked_user_, false}});
+    asked_user_ = user_;
   }
 }
 

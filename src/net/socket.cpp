@@ -92,7 +92,12 @@ Result<void> start_listening(const Fd& socket, int backlog) {
 
 void stop_listening(const Fd& socket) { ::shutdown(socket.get(), SHUT_RD); }
 
-void speed_up_listening(const Fd& socket) { set(socket, SOL_SOCKET, SO_REUSEPORT, 1); }
+void keep_port(const Fd& socket) {
+  set(socket, SOL_SOCKET, SO_REUSEADDR, 0);
+  set(socket, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+void free_port(const Fd& accepted) { set(accepted, SOL_SOCKET, SO_REUSEADDR, 1); }
 
 Result<Accepted> accept_tcp(const Fd& listener) {
   SockAddress peer;

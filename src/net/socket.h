@@ -55,9 +55,12 @@ Result<Fd> bind_tcp(const ftp::Endpoint& at, Share share);
 Result<void> start_listening(const Fd& socket, int backlog);
 /// The port is closed to the world but stays ours; waiting connections are reset.
 void stop_listening(const Fd& socket);
-/// Makes a bound socket listen quickly from now on. listen(2) looks for a conflict among all connections of the port,
-/// those in TIME_WAIT too, unless the socket shares its port (SO_REUSEPORT): with the sockets of our own user only.
-void speed_up_listening(const Fd& socket);
+/// A bound socket keeps its port to itself and listens quickly from now on. With SO_REUSEADDR any program could bind to
+/// the port while nobody listens there. listen(2) looks for a conflict among all connections of the port, those in
+/// TIME_WAIT too, unless the socket shares it (SO_REUSEPORT): with programs of our own user that ask for that.
+void keep_port(const Fd& socket);
+/// Of a connection that such a socket accepted: its TIME_WAIT keeps nobody from binding to the port.
+void free_port(const Fd& accepted);
 
 struct Accepted {
   Fd socket;  ///< Non-blocking, close-on-exec.

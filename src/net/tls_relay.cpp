@@ -49,11 +49,11 @@ TlsRelay::~TlsRelay() {
 std::chrono::milliseconds TlsRelay::stall() const {
   const bool is_up = secure(Side::Client).stage == Stage::Up && secure(Side::Backend).stage == Stage::Up;
   // Clients begin theirs when they have heard that the transfer begins.
-  return is_up || !is_expected_ ? Relay::stall() : handshake_;
+  return is_up || !payload_ ? Relay::stall() : handshake_;
 }
 
-void TlsRelay::expect() {
-  if (std::exchange(is_expected_, true)) return;
+void TlsRelay::expect(ftp::Direction payload) {
+  if (std::exchange(payload_, payload)) return;
   progressed();
   start_timer();
 }
@@ -184,10 +184,10 @@ Relay::Step TlsRelay::source_stopped(ftp::Direction direction, Tls::Step step) {
   if (step == Tls::Step::WantRead || step == Tls::Step::WantWrite) {
     return now.in_flight > 0 ? Step::Progress : Step::Blocked;
   }
-  // A peer that has our own end already and never had anything to say may go without a word.
+  // A peer that has our own end already, never said anything and isn't to, may go without a word.
   const bool was_silent = now.bytes + now.in_flight == 0;
   const bool may_truncate =
-      secure(side).secured.tolerates_truncation || (flow(back(direction)).sink_shut && was_silent);
+      secure(side).secured.tolerates_truncation || (payload_ == back(direction) && flow(back(direction)).sink_shut && was_silent);
   if (step == Tls::Step::Closed || (step == Tls::Step::Truncated && may_truncate)) {
     now.source_ended = true;
     return Step::Progress;

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "net/pipe_pool.h"
@@ -30,7 +31,7 @@ class TlsRelay final : public Relay {
   ~TlsRelay() override;
   [[nodiscard]] bool is_in_handshake(Side side) const override { return secure(side).stage == Stage::Handshake; }
 
-  void expect() override;
+  void expect(ftp::Direction payload) override;
 
  private:
   struct Buffer {
@@ -74,7 +75,7 @@ class TlsRelay final : public Relay {
   std::array<Buffer, 2> buffers_;  ///< By Direction.
   std::array<Pipe, 2> pipes_;      ///< By Direction.
   std::chrono::milliseconds handshake_;
-  bool is_expected_ = false;
+  std::optional<ftp::Direction> payload_;  ///< Once the transfer is expected.
 };
 
 }  // namespace pasvgate::net

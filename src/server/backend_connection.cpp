@@ -16,7 +16,7 @@ void BackendConnection::next() {
 }
 
 void BackendConnection::next_of(const OfGroup& choice) {
-  auto place = choice.groups.pick(choice.backend, choice.client, tried_);
+  auto place = choice.groups.pick(choice.backend, choice.settings, choice.client, tried_);
   if (place) return connect(std::move(*place));
   if (place.error() == gateway::NoServer::Unresolved) return resolve(choice);
   give_up(std::string(gateway::no_server_name(place.error())));

@@ -23,6 +23,7 @@ class BackendConnection {
   struct OfGroup {
     Groups& groups;
     std::string backend;
+    const config::Backend& settings;  ///< The session's, which a reload may have left behind.
     gateway::ServerGroup::Client client;
   };
   struct Outside {

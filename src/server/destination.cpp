@@ -17,6 +17,14 @@ bool is_transparent_listener(const ftp::Endpoint& to, const config::Config& conf
 
 }  // namespace
 
+bool is_own_listener(const ftp::Endpoint& to, const config::Config& config) {
+  const auto& told = config.advertise.address;
+  const bool is_ours = to.address == told.v4 || to.address == told.v6 || net::is_own(to.address);
+  return is_ours && std::ranges::any_of(config.listeners, [&](const config::Listener& listener) {
+           return listener.address.port == to.port;
+         });
+}
+
 std::expected<ftp::Endpoint, RefusedDestination> destination_of(const net::Fd& client, const config::Listener& listener,
                                                                 const config::Config& config) {
   const auto to = net::original_destination(client);

@@ -13,6 +13,8 @@ struct RefusedDestination {
   ftp::Endpoint to;
   std::string_view why;
 };
+/// A connection there would come back to a listener of ours, and again.
+bool is_own_listener(const ftp::Endpoint& to, const config::Config& config);
 std::expected<ftp::Endpoint, RefusedDestination> destination_of(const net::Fd& client, const config::Listener& listener,
                                                                 const config::Config& config);
 

@@ -116,10 +116,12 @@ std::vector<std::string> Groups::unasked(const std::string& backend) {
 }
 
 std::expected<ServerPlace, gateway::NoServer> Groups::pick(const std::string& backend,
+                                                           const config::Backend& settings,
                                                            const ServerGroup::Client& client,
                                                            std::span<const std::uint64_t> tried) {
   std::expected<ServerGroup::Pick, gateway::NoServer> picked = std::unexpected(gateway::NoServer::Withdrawn);
   change(backend, [&](ServerGroup& group, ServerGroup::Changes&) {
+    if (!group.is_spoken_to_as(settings)) return;
     picked = group.pick(client, tried, now());
     if (picked) count_sessions(backend, group, *picked);
   });

@@ -65,7 +65,8 @@ class Groups {
   /// Names of this backend that nobody has asked the resolver for.
   [[nodiscard]] std::vector<std::string> unasked(const std::string& backend);
 
-  std::expected<ServerPlace, gateway::NoServer> pick(const std::string& backend,
+  /// None where `settings`, with which the server will be spoken to, aren't the group's any more.
+  std::expected<ServerPlace, gateway::NoServer> pick(const std::string& backend, const config::Backend& settings,
                                                      const gateway::ServerGroup::Client& client,
                                                      std::span<const std::uint64_t> tried);
 

@@ -9,7 +9,7 @@ net::Result<net::Fd> reserve_port(const ftp::Endpoint& at) {
   if (!socket) return socket;
   if (const auto listening = net::start_listening(*socket, 1); !listening) return std::unexpected(listening.error());
   net::stop_listening(*socket);
-  net::speed_up_listening(*socket);
+  net::keep_port(*socket);
   net::tune_data(*socket);
   return socket;
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "server/session_driver.h"
@@ -54,7 +55,12 @@ void SessionDriver::refused(std::string_view what, std::string_view why) {
   worker_.shared().refusals.add(client_address_.address, std::string(what), std::string(why));
 }
 
-void SessionDriver::execute(const gateway::Note& note) {
+void SessionDriver::execute(const gateway::Note& told) {
+  gateway::Note note = told;
+  if (auto* transfer = std::get_if<gateway::TransferNote>(&note); transfer != nullptr && relay_) {
+    // The session hears of bytes only when a direction has ended.
+    transfer->bytes = std::max(transfer->bytes, relay_->bytes(transfer->direction));
+  }
   worker_.shared().metrics.note(note);
   log_.note(note);
   if (const auto* lease = std::get_if<gateway::LeaseNote>(&note))

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "gateway/route.h"
+#include "server/destination.h"
 #include "server/session_driver.h"
 #include "server/worker.h"
 
@@ -23,7 +24,7 @@ void SessionDriver::execute(const gateway::ConnectBackend& action) {
   if (is_transparent()) return connect_outside(dialled_.address.text(), {dialled_});
   if (!action.target.host) {
     return connect_to(BackendConnection::OfGroup{
-        worker_.shared().groups, action.target.backend, {.address = client_address_.address, .user = action.user}});
+        worker_.shared().groups, action.target.backend, *backend_settings_, {.address = client_address_.address, .user = action.user}});
   }
   const auto& host = *action.target.host;
   if (host.address) return connect_host(host, {*host.address});
@@ -41,11 +42,20 @@ void SessionDriver::look_up_host(const config::HostPort& host) {
 /// Only to those of `addresses` that the listener's list allows: the name could lead anywhere.
 void SessionDriver::connect_host(const config::HostPort& host, std::vector<ftp::Address> addresses) {
   const Turn turn(*this);
-  std::erase_if(addresses,
-                [&](const auto& address) { return !gateway::may_reach(listener_.user_hosts, host, address); });
+  std::erase_if(addresses, [&](const auto& address) {
+    return !gateway::may_reach(listener_.user_hosts, host, address) ||
+           is_own_listener({address, host.port}, *config_);
+  });
   if (addresses.empty()) return handle(gateway::BackendUnreachable{.forbidden = true});
   std::vector<ftp::Endpoint> servers;
   for (const auto& address : addresses) servers.push_back({address, host.port});
+  own_backend_ = std::make_unique<config::Backend>(*backend_settings_);
+  // A stranger: what its replies say isn't trusted, and whose client it serves is none of its business.
+  own_backend_->data_address = config::DataAddress::Control;
+  own_backend_->trusted_data.clear();
+  own_backend_->proxy_protocol = config::ProxyProtocol::Off;
+  own_backend_->proxy_protocol_data = false;
+  backend_settings_ = own_backend_.get();
   connect_outside(host.host, std::move(servers));
 }
 

@@ -162,8 +162,8 @@ std::unique_ptr<net::Relay> SessionDriver::make_relay(const gateway::RelayData& 
       *this);
 }
 
-void SessionDriver::execute(const gateway::ExpectData&) {
-  if (relay_) relay_->expect();
+void SessionDriver::execute(const gateway::ExpectData& action) {
+  if (relay_) relay_->expect(action.payload);
 }
 
 void SessionDriver::execute(const gateway::CloseData&) {

@@ -367,6 +367,7 @@ void Worker::accept_data(std::size_t index, std::size_t socket) {
       if (accepted.error().code == EINVAL) break;  // closed by a lease that ended in this very loop
       continue;
     }
+    net::free_port(accepted->socket);
     if (!ftp::holds(config_->passive_ports.proxy_from, accepted->peer.address)) {
       if (!claim_lease(index, std::move(*accepted))) break;
       continue;
