@@ -4,8 +4,11 @@ build_packages=(g++ meson ninja-build pkg-config cmake libuv1-dev nlohmann-json3
   libcivetweb-dev libspdlog-dev libcli11-dev libssl-dev doctest-dev)
 demo_packages=(curl lftp python3)
 test_packages=(python3 curl lftp wget ncftp tnftp perl libio-socket-ssl-perl iproute2 nftables iptables python3-jsonschema python3-yaml mandoc man-db
-  groff-base zsh fish prometheus clang-19 clang-tidy-19 clang-format-19
+  groff-base zsh fish prometheus chromium clang-19 clang-tidy-19 clang-format-19
   libclang-rt-19-dev)
+
+# Node from elsewhere is as good as Debian's, and often excludes it.
+command -v npm >/dev/null || test_packages+=(nodejs npm)
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
