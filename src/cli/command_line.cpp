@@ -15,7 +15,9 @@
 #include "cli/describe_app.h"
 #include "cli/firewall.h"
 #include "cli/probe_command.h"
+#include "cli/status_command.h"
 #include "cli/terminal.h"
+#include "cli/trace_command.h"
 #include "config/read.h"
 #include "observe/log.h"
 #include "server/service.h"
@@ -186,6 +188,10 @@ int dispatch(int argc, char** argv) {
   app.add_flag("--no-color", no_color, "No color on a terminal; so does the variable NO_COLOR");
   ProbeOptions probe_options;
   auto* probe_command = add_probe(app, probe_options);
+  StatusOptions status_options;
+  auto* status_command = add_status(app, status_options);
+  TraceOptions trace_options;
+  auto* trace_command = add_trace(app, trace_options);
   std::string firewall_path;
   std::string firewall_format;
   auto* firewall_command = app.add_subcommand("firewall", "Print the firewall rules that a configuration file needs");
@@ -213,6 +219,8 @@ int dispatch(int argc, char** argv) {
   }
   if (check_command->parsed()) return check(check_path);
   if (probe_command->parsed()) return probe(probe_options, no_color);
+  if (status_command->parsed()) return status(status_options, no_color);
+  if (trace_command->parsed()) return trace(trace_options, no_color);
   if (const auto format = parse_firewall_format(firewall_format)) return firewall(firewall_path, *format);
   if (generate_command->parsed()) std::cout << document(app, form);
   if (schema_command->parsed()) std::cout << config::schema() << '\n';
