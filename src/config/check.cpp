@@ -103,7 +103,8 @@ class Check {
            R"(empty, but mode is "transparent"; write the networks of the servers, as in ["203.0.113.0/24"])");
     }
     if (!listener.user_hosts.empty()) {
-      fail(pointer + "/user_hosts", R"(not for mode "transparent", where the client has dialled its host; leave it out)");
+      fail(pointer + "/user_hosts",
+           R"(not for mode "transparent", where the client has dialled its host; leave it out)");
     }
     if (!listener.proxy_from.empty()) {
       fail(pointer + "/proxy_from",
@@ -137,7 +138,8 @@ class Check {
       const auto backend = config_.backends.find(listener.backend);
       if (backend == config_.backends.end()) return;
       const auto& servers = backend->second.servers;
-      if (servers.size() != 1 || !servers.front().at.address) return refuse("the backend hasn't one server with a fixed address");
+      if (servers.size() != 1 || !servers.front().at.address)
+        return refuse("the backend hasn't one server with a fixed address");
       if (backend->second.strategy == Strategy::UserHash) return refuse(R"(the backend's strategy is "user_hash")");
       if (backend->second.data_mode == DataMode::Active) return refuse(R"(the backend's data_mode is "active")");
     }

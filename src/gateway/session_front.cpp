@@ -119,7 +119,8 @@ bool Session::take_user(const ftp::Command& command) {
                                                    .host = front_->host,
                                                    .user = command.argument});
   const bool is_decided = verdict.kind == Verdict::Kind::Decided;
-  const bool is_by_user = is_decided && !verdict.target.host && options_.rules->by_user.contains(verdict.target.backend);
+  const bool is_by_user =
+      is_decided && !verdict.target.host && options_.rules->by_user.contains(verdict.target.backend);
   const bool stays = is_decided && verdict.target == front_->target && !front_->has_new_host && !front_->awaits_user &&
                      (!is_by_user || front_->picked_for == verdict.user);
   front_->refused = !stays && logged_in_;

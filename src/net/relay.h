@@ -39,7 +39,8 @@ class Relay {
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
 
-  /// The transfer is sure to come, with its bytes in this direction: handshakes that haven't begun are overdue from now.
+  /// The transfer is sure to come, with its bytes in this direction: handshakes that haven't begun are overdue from
+  /// now.
   virtual void expect(ftp::Direction) {}
   /// Says an orderly end to whom none was said yet, as well as it can be said at once.
   void say_ends();

@@ -186,8 +186,8 @@ Relay::Step TlsRelay::source_stopped(ftp::Direction direction, Tls::Step step) {
   }
   // A peer that has our own end already, never said anything and isn't to, may go without a word.
   const bool was_silent = now.bytes + now.in_flight == 0;
-  const bool may_truncate =
-      secure(side).secured.tolerates_truncation || (payload_ == back(direction) && flow(back(direction)).sink_shut && was_silent);
+  const bool may_truncate = secure(side).secured.tolerates_truncation ||
+                            (payload_ == back(direction) && flow(back(direction)).sink_shut && was_silent);
   if (step == Tls::Step::Closed || (step == Tls::Step::Truncated && may_truncate)) {
     now.source_ended = true;
     return Step::Progress;

@@ -115,8 +115,7 @@ std::vector<std::string> Groups::unasked(const std::string& backend) {
   });
 }
 
-std::expected<ServerPlace, gateway::NoServer> Groups::pick(const std::string& backend,
-                                                           const config::Backend& settings,
+std::expected<ServerPlace, gateway::NoServer> Groups::pick(const std::string& backend, const config::Backend& settings,
                                                            const ServerGroup::Client& client,
                                                            std::span<const std::uint64_t> tried) {
   std::expected<ServerGroup::Pick, gateway::NoServer> picked = std::unexpected(gateway::NoServer::Withdrawn);

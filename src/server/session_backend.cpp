@@ -23,8 +23,10 @@ void SessionDriver::execute(const gateway::ConnectBackend& action) {
   }
   if (is_transparent()) return connect_outside(dialled_.address.text(), {dialled_});
   if (!action.target.host) {
-    return connect_to(BackendConnection::OfGroup{
-        worker_.shared().groups, action.target.backend, *backend_settings_, {.address = client_address_.address, .user = action.user}});
+    return connect_to(BackendConnection::OfGroup{worker_.shared().groups,
+                                                 action.target.backend,
+                                                 *backend_settings_,
+                                                 {.address = client_address_.address, .user = action.user}});
   }
   const auto& host = *action.target.host;
   if (host.address) return connect_host(host, {*host.address});
@@ -43,8 +45,7 @@ void SessionDriver::look_up_host(const config::HostPort& host) {
 void SessionDriver::connect_host(const config::HostPort& host, std::vector<ftp::Address> addresses) {
   const Turn turn(*this);
   std::erase_if(addresses, [&](const auto& address) {
-    return !gateway::may_reach(listener_.user_hosts, host, address) ||
-           is_own_listener({address, host.port}, *config_);
+    return !gateway::may_reach(listener_.user_hosts, host, address) || is_own_listener({address, host.port}, *config_);
   });
   if (addresses.empty()) return handle(gateway::BackendUnreachable{.forbidden = true});
   std::vector<ftp::Endpoint> servers;

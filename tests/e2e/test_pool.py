@@ -1,12 +1,17 @@
 """The passive ports: shared by address, closed unless leased, never more than configured."""
 
+import errno
+import json
+import os
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
 
 import tap
-from harness import Gateway
+from harness import BINARY, Gateway
 from raw import Raw, read_all
 from stub import Stub
 from waiting import seconds
@@ -120,6 +125,43 @@ class OpenOnlyWhileLeased(unittest.TestCase):
             self.assertEqual(read_all(data), b"hello\r\n")
             self.assertEqual(client.reply().code, 226)
             data.close()
+
+    def test_nobody_else_gets_a_port(self):
+        """Not even while no lease waits on it, and not another gateway."""
+        with Stub() as stub, Gateway(stub.address, ports=3) as gateway, Raw(gateway.address) as client:
+            def is_kept():
+                with socket.socket() as thief:
+                    thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    with self.assertRaises(OSError) as refused:
+                        thief.bind(("127.0.0.1", gateway.first_port))
+                    self.assertEqual(refused.exception.errno, errno.EADDRINUSE)
+            is_kept()
+            client.login()
+            for _ in range(5):
+                client.transfer("RETR hello.txt")
+            is_kept()
+            second = subprocess.run([BINARY, "run", gateway.config_path], capture_output=True, text=True, check=False,
+                                    timeout=seconds(20))
+            self.assertEqual(second.returncode, 1)
+            self.assertIn(f"listen on 127.0.0.1:{gateway.first_port}", second.stdout + second.stderr)
+
+    def test_a_restart_gets_the_ports_back(self):
+        """Connections that linger in TIME_WAIT are in nobody's way."""
+        with Stub() as stub:
+            with Gateway(stub.address, ports=2) as gateway, Raw(gateway.address) as client:
+                client.login()
+                for _ in range(4):
+                    client.transfer("RETR hello.txt")
+                config = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), "config.json")
+                with open(config, "w", encoding="utf-8") as file:
+                    json.dump(gateway.config, file)
+                gateway.stop()
+                again = subprocess.Popen([BINARY, "run", config], stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.PIPE, text=True)
+                self.addCleanup(again.wait)
+                self.addCleanup(again.kill)
+                # Before "ready" come lines of the debug level; one that can't start ends.
+                self.assertTrue(any('"ready"' in line for line in again.stderr))
 
     def test_ports_are_used_again(self):
         with Stub() as stub, Gateway(stub.address, ports=2) as gateway, Raw(gateway.address) as client:

@@ -243,12 +243,14 @@ class Ends(Case):
         gateway = self.gateway("required")
         self.stub.on["STOR"] = stor
         client = self.client(gateway).login()
-        data = client.start("STOR cut")
-        self.assertEqual(data.recv(1), b"")  # the backend's end
-        data.sendall(BIG[:100_000])
-        data.close()
-        self.assertEqual(client.reply().code, 426)
-        until(lambda: "cut" in self.stub.broken_uploads, 5, "the reset at the backend")
+        for name, payload in (("cut", BIG[:100_000]), ("cut before its first byte", b"")):
+            with self.subTest(name):
+                data = client.start(f"STOR {name}")
+                self.assertEqual(data.recv(1), b"")  # the backend's end
+                data.sendall(payload)
+                data.close()
+                self.assertEqual(client.reply().code, 426)
+                until(lambda: name in self.stub.broken_uploads, 5, "the reset at the backend")
 
     def test_tolerated_truncation(self):
         gateway = self.gateway("required", tls={"tolerate_truncation": True})

@@ -29,6 +29,7 @@ class Dialogue {
       : Dialogue(pasvgate::gateway::SessionOptions{}, std::move(backend)) {}
 
   /// Connected, greeted and logged in, with nothing remembered.
+  [[nodiscard]] const std::string& user() const { return session_.user(); }
   static Dialogue logged_in(pasvgate::gateway::SessionOptions options = {},
                             pasvgate::ftp::Family backend = pasvgate::ftp::Family::V4) {
     return logged_in(pasvgate::gateway::BackendTraits{}, backend, options);

@@ -317,6 +317,49 @@ TEST_CASE("user@host: a host that isn't allowed is refused, and the session goes
   CHECK(d.to_client == "331 go\r\n");
 }
 
+TEST_CASE("behind a USER that was refused no password goes to the backend that is there") {
+  auto d = fronted(by_host());
+  d.client("USER anna@ftp.internal").connect().backend({"220 hello", "331 go"}).forget();
+  SUBCASE("a host that isn't allowed") {
+    d.client("USER bert@192.0.2.9").client("PASS of bert").client("ACCT of bert");
+    CHECK(d.to_client ==
+          "530 This host isn't available here.\r\n503 Login with USER first.\r\n503 Login with USER first.\r\n");
+  }
+  SUBCASE("another backend behind a login") {
+    d.client("PASS x").backend({"230 in"}).forget().client("USER carl").client("PASS of carl");
+    CHECK(d.to_client == "530 This user needs a session of its own.\r\n503 Login with USER first.\r\n");
+    CHECK(d.user() == "anna@ftp.internal");
+  }
+  CHECK(d.to_backend.empty());
+  d.forget().client("USER anna@ftp.internal").client("PASS x");
+  CHECK(d.to_backend.starts_with("USER anna\r\n"));
+}
+
+TEST_CASE("who is logged in is who was let in, not who asked last") {
+  auto d = Dialogue::logged_in();
+  const std::string user = d.user();
+  d.client("USER mallory").backend({"530 no"});
+  CHECK(d.user() == user);
+}
+
+TEST_CASE("user_hash: another user may have another server") {
+  auto listener = rules(R"("greeting": "hello")");
+  listener.by_user = {"default"};
+  Dialogue d(options(listener));
+  d.forget().client("USER anna").connect().backend({"220 hello", "331 go"}).forget();
+  d.client("USER anna");
+  CHECK(d.times("ConnectBackend") == 0);
+  d.backend({"331 go"}).forget().client("USER bert");
+  CHECK(d.times("ConnectBackend") == 1);
+}
+
+TEST_CASE("a second 220 is more of the greeting, not USER's answer") {
+  auto d = fronted();
+  d.client("USER anna").connect().backend({"220 hello", "220 and again", "331 go"});
+  CHECK(d.to_client == "331 go\r\n");
+  CHECK(d.logins.empty());
+}
+
 TEST_CASE("SNI: known before a word with implicit TLS, behind AUTH otherwise") {
   static const auto listener = rules(R"("routes": [{"sni": ["a.example"], "backend": "one"},
                                        {"certificate_subject": ["CN=bert"], "backend": "two"}])");
