@@ -65,6 +65,7 @@ void ServerGroup::configure(const config::Backend& settings, Changes& changes) {
     if (!entry.at.address) kept[entry.at.host] = names_[entry.at.host];
   }
   names_ = std::move(kept);
+  std::erase_if(left_, [&](const Server& old) { return !is_named(old.status.host); });
   rebuild("configuration", changes);
 }
 
@@ -127,6 +128,7 @@ void ServerGroup::rebuild(std::string_view why, Changes& changes) {
     std::string left = "left the " + std::string(why);
     if (old.status.sessions == 0) {
       changes.push_back({old.status.server, from, ServerState::Gone, std::move(left)});
+      remember(std::move(old));
     } else {
       changed(old, from, std::move(left), changes);
       next.push_back(std::move(old));
@@ -144,6 +146,9 @@ ServerGroup::Server ServerGroup::named(const config::Server& entry, const ftp::E
   if (known != servers_.end()) {
     server = *known;
     from = state_of(server);
+  } else if (const auto left = std::ranges::find(left_, at, &Server::at); left != left_.end()) {
+    server = std::move(*left);
+    left_.erase(left);
   } else {
     server.at = at;
     server.status.id = next_id_++;
@@ -157,6 +162,34 @@ ServerGroup::Server ServerGroup::named(const config::Server& entry, const ftp::E
   server.status.backup = entry.backup;
   changed(server, from, "in the " + std::string(why), changes);
   return server;
+}
+
+bool ServerGroup::is_named(std::string_view host) const {
+  return std::ranges::any_of(settings_.servers, [&](const config::Server& entry) { return entry.at.host == host; });
+}
+
+/// A record that is missing for a moment must not undo an order, nor make a server that is down a good one.
+void ServerGroup::remember(Server old) {
+  const bool has_failed = old.down || old.failed_connections != 0 || old.failed_checks != 0;
+  if ((old.order == ServerOrder::Up && !has_failed) || !is_named(old.status.host)) return;
+  old.checking = false;  // Nobody hears the answer.
+  old.turn = 0;
+  if (left_.size() == kMostLeft) {
+    const auto without_order = std::ranges::find(left_, ServerOrder::Up, &Server::order);
+    left_.erase(without_order == left_.end() ? left_.begin() : without_order);
+  }
+  left_.push_back(std::move(old));
+}
+
+/// What a check said holds until the next one was due: the address may be another machine's then. Without checks a
+/// session tries the server at that time in any case.
+void ServerGroup::forget_failures(Instant now) {
+  for (Server& old : left_) {
+    if (old.check_at > now) continue;
+    old.down = false;
+    old.failed_connections = old.failed_checks = old.good_checks = 0;
+  }
+  std::erase_if(left_, [&](const Server& old) { return old.check_at <= now && old.order == ServerOrder::Up; });
 }
 
 // Who gets the next session.
@@ -270,12 +303,14 @@ void ServerGroup::released(std::uint64_t id, Changes& changes) {
   Server* const server = find(id);
   if (server == nullptr || --server->status.sessions != 0 || server->named) return;
   changes.push_back({server->status.server, state_of(*server), ServerState::Gone, "its last session ended"});
+  remember(*server);
   std::erase_if(servers_, [id](const Server& one) { return one.status.id == id; });
 }
 
 std::vector<ServerGroup::Check> ServerGroup::due_checks(Instant now, std::size_t most) {
   std::vector<Check> due;
   if (!is_checked()) return due;
+  forget_failures(now);
   // Of a backend with TLS from the first byte the greeting isn't to be had in clear.
   const bool greeting =
       settings_.health.check == config::HealthCheck::Greeting && settings_.tls != config::BackendTls::Implicit;

@@ -63,13 +63,16 @@ struct ServerStatus {
 /// The servers of one backend: which there are, which can take a session, and who gets the next one (design §7).
 ///
 /// A server is one address and port. It stays the same through reloads and new answers of the DNS for as long as it is
-/// named; behind that it drains, and is gone with its last session. Not thread-safe: all workers share a group behind
-/// net::Guarded. Touches no socket and knows no time but what it is told.
+/// named; behind that it drains, and is gone with its last session. An operator's order is kept for its record's
+/// return, as long as the configuration has its name; that it was down only for an interval. Not thread-safe: all
+/// workers share a group behind net::Guarded. Touches no socket and knows no time but what it is told.
 class ServerGroup {
  public:
   using Changes = std::vector<ServerChange>;
   /// More records of one name than these are left out.
   static constexpr std::size_t kMostRecords = 64;
+  /// Of servers that have left the DNS so many are remembered.
+  static constexpr std::size_t kMostLeft = 256;
 
   /// Also for new settings: servers that stay keep their state and their sessions.
   void configure(const config::Backend& settings, Changes& changes);
@@ -150,6 +153,9 @@ class ServerGroup {
   /// Makes the list what the configuration and the DNS name.
   void rebuild(std::string_view why, Changes& changes);
   Server named(const config::Server& entry, const ftp::Endpoint& at, Changes& changes, std::string_view why);
+  [[nodiscard]] bool is_named(std::string_view host) const;
+  void remember(Server old);
+  void forget_failures(Instant now);
   void set_down(Server& server, bool down, std::string why, Changes& changes);
   [[nodiscard]] bool is_checked() const { return settings_.health.check != config::HealthCheck::Off; }
   [[nodiscard]] std::optional<NoServer> obstacle(const Server& server, std::span<const std::uint64_t> tried,
@@ -159,6 +165,7 @@ class ServerGroup {
   config::Backend settings_;
   std::map<std::string, Name> names_;
   std::vector<Server> servers_;  ///< In the configuration's order; those that are no longer named come last.
+  std::vector<Server> left_;     ///< Gone, oldest first: those of which something is to be kept.
   std::uint64_t next_id_ = 1;
   std::uint64_t picks_ = 0;
 };

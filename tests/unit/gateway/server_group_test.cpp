@@ -417,6 +417,74 @@ TEST_CASE("names: every record is a server") {
   CHECK(g.told().empty());
 }
 
+TEST_CASE("names: a record that is missing for a moment comes back as it was") {
+  struct Row {
+    std::string_view reason;
+    std::optional<ServerOrder> order;  ///< Else it fails.
+    config::HealthCheck check;
+    Instant later;
+    std::string_view states;
+  };
+  using enum config::HealthCheck;
+  for (const Row& row : {Row{"maintenance", ServerOrder::Maintenance, Off, 1h, "up maintenance "},
+                         Row{"drain", ServerOrder::Drain, Greeting, 1h, "up drain "},
+                         Row{"down", {}, Off, 1s, "up down "}, Row{"down, checked", {}, Greeting, 1s, "up down "},
+                         Row{"down, checked, an interval later", {}, Greeting, 10s, "up up "}}) {
+    for (const bool has_session : {false, true}) {
+      CAPTURE(row.reason);
+      CAPTURE(has_session);
+      auto settings = backend({name("ftp.example")});
+      settings.health.check = row.check;
+      settings.health.fall = 1;
+      Group g(settings);
+      const std::vector both{server_address(1), server_address(2)};
+      g.group.resolved("ftp.example", both, g.changes);
+      const auto other = g.group.servers()[0].id;
+      const auto session = g.pick({other});
+      REQUIRE(session->at.address == both[1]);
+      g.group.due_checks(g.now, 100);  // never answered
+      if (row.order) {
+        g.group.set_state("10.0.0.2:2121", *row.order, g.changes);
+      } else {
+        g.fail(g.pick({other})->id);
+      }
+      if (!has_session) g.group.released(session->id, g.changes);
+      g.group.resolved("ftp.example", std::vector{both[0]}, g.changes);
+      if (has_session) g.group.released(session->id, g.changes);
+      CHECK(g.states() == "up ");
+      g.group.configure(settings, g.changes);
+      g.now += row.later;
+      g.group.due_checks(g.now, 100);
+      g.group.resolved("ftp.example", both, g.changes);
+      CHECK(g.states() == row.states);
+      // It is checked again, and an order can be taken back.
+      CHECK(g.group.set_state("10.0.0.2:2121", ServerOrder::Up, g.changes));
+      g.now += 1h;
+      if (row.check != Off) CHECK(g.group.due_checks(g.now, 100).back().at.address == both[1]);
+    }
+  }
+}
+
+TEST_CASE("names: an order goes with its name, and not more than so many are kept") {
+  Group g(backend({name("ftp.example")}));
+  const auto round = [&](std::size_t first) {  // a record on its own, ordered down and gone
+    g.group.resolved("ftp.example",
+                     std::vector{ftp::Address::v4(
+                         {10, 1, static_cast<std::uint8_t>(first / 200), static_cast<std::uint8_t>(first % 200)})},
+                     g.changes);
+    return g.states();
+  };
+  for (std::size_t i = 0; i <= ServerGroup::kMostLeft + 1; ++i) {
+    round(i);
+    g.group.set_state(g.group.servers()[0].server, ServerOrder::Drain, g.changes);
+  }
+  CHECK(round(1) == "drain ");
+  CHECK(round(0) == "up ");
+  g.group.configure(backend({at(1)}), g.changes);
+  g.group.configure(backend({name("ftp.example")}), g.changes);
+  CHECK(round(3) == "up ");
+}
+
 TEST_CASE("names: one that doesn't resolve is waited for once") {
   Group g(backend({name("ftp.example"), at(9)}));
   g.group.resolved("ftp.example", {}, g.changes);
