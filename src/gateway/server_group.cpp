@@ -307,6 +307,10 @@ void ServerGroup::released(std::uint64_t id, Changes& changes) {
   std::erase_if(servers_, [id](const Server& one) { return one.status.id == id; });
 }
 
+bool ServerGroup::awaits_check(const Server& server) {
+  return !server.checking && server.named && server.order != ServerOrder::Maintenance;
+}
+
 std::vector<ServerGroup::Check> ServerGroup::due_checks(Instant now, std::size_t most) {
   std::vector<Check> due;
   if (!is_checked()) return due;
@@ -314,12 +318,16 @@ std::vector<ServerGroup::Check> ServerGroup::due_checks(Instant now, std::size_t
   // Of a backend with TLS from the first byte the greeting isn't to be had in clear.
   const bool greeting =
       settings_.health.check == config::HealthCheck::Greeting && settings_.tls != config::BackendTls::Implicit;
+  std::vector<Server*> waiting;
   for (Server& server : servers_) {
-    if (due.size() == most) break;
-    if (server.checking || !server.named || server.order == ServerOrder::Maintenance || server.check_at > now) continue;
-    server.checking = true;
-    server.check_at = now + settings_.health.interval;
-    due.push_back({server.status.id, server.at, greeting, settings_.health.timeout, settings_.proxy_protocol});
+    if (awaits_check(server) && server.check_at <= now) waiting.push_back(&server);
+  }
+  std::ranges::sort(waiting, {}, [](const Server* one) { return std::pair(one->check_at, one->status.id); });
+  if (waiting.size() > most) waiting.resize(most);
+  for (Server* server : waiting) {
+    due.push_back({server->status.id, server->at, greeting, settings_.health.timeout, settings_.proxy_protocol});
+    server->checking = true;
+    server->check_at = now + settings_.health.interval;
   }
   return due;
 }
@@ -328,7 +336,7 @@ std::optional<Instant> ServerGroup::next_check() const {
   std::optional<Instant> next;
   if (!is_checked()) return next;
   for (const Server& server : servers_) {
-    if (server.checking || !server.named || server.order == ServerOrder::Maintenance) continue;
+    if (!awaits_check(server)) continue;
     if (!next || server.check_at < *next) next = server.check_at;
   }
   return next;

@@ -108,7 +108,8 @@ class ServerGroup {
     std::chrono::milliseconds timeout;
     config::ProxyProtocol proxy;  ///< Said first.
   };
-  /// The checks that are to begin now, at most so many; each is answered by `checked`.
+  /// The checks that are to begin now, at most so many, those first that are due for longest; each is answered by
+  /// `checked`.
   std::vector<Check> due_checks(Instant now, std::size_t most);
   /// When the next one is due; nothing while none is waited for.
   [[nodiscard]] std::optional<Instant> next_check() const;
@@ -157,6 +158,7 @@ class ServerGroup {
   void remember(Server old);
   void forget_failures(Instant now);
   void set_down(Server& server, bool down, std::string why, Changes& changes);
+  static bool awaits_check(const Server& server);
   [[nodiscard]] bool is_checked() const { return settings_.health.check != config::HealthCheck::Off; }
   [[nodiscard]] std::optional<NoServer> obstacle(const Server& server, std::span<const std::uint64_t> tried,
                                                  Instant now) const;

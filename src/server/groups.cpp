@@ -131,8 +131,17 @@ std::expected<ServerPlace, gateway::NoServer> Groups::pick(const std::string& ba
 std::vector<Groups::Check> Groups::due_checks(std::size_t most) {
   return groups_.with([&](ByName& groups) {
     std::vector<Check> due;
-    for (auto& [name, group] : groups) {
-      for (const auto& check : group.servers.due_checks(now(), most - due.size())) due.push_back({name, check});
+    const auto at = now();
+    // Of all groups, those first that are due for longest: where checks hang, none is left behind for good.
+    while (due.size() < most) {
+      const auto next = std::ranges::min_element(groups, [](const auto& one, const auto& other) {
+        return one.second.servers.next_check().value_or(gateway::Instant::max()) <
+               other.second.servers.next_check().value_or(gateway::Instant::max());
+      });
+      if (next == groups.end()) break;
+      const auto checks = next->second.servers.due_checks(at, 1);
+      if (checks.empty()) break;
+      due.push_back({next->first, checks.front()});
     }
     return due;
   });

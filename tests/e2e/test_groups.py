@@ -15,7 +15,7 @@ import tap
 from harness import Gateway
 from raw import Raw
 from stub import Stub
-from waiting import seconds, until
+from waiting import free_port, seconds, until
 
 
 def stubs(count):
@@ -276,6 +276,20 @@ class Checks(Group):
         self.stubs[0].close()
         self.assertEqual(self.spread(6), {1: 3, 2: 3})
         self.assertEqual(self.up(0), 0)
+
+    def test_servers_that_hang_hold_up_no_others(self):
+        """More of them than there are checks at once, in a group that comes first."""
+        hung = [self.opened.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(64)]
+        health = {"check": "greeting", "interval": "500ms", "timeout": "400ms", "fall": 1}
+        closed = f"127.0.0.1:{free_port()}"
+        with Gateway(closed, backends={
+                "aaa": {"servers": [f"127.0.0.1:{one.getsockname()[1]}" for one in hung], "health": health},
+                "default": {"servers": [closed], "health": health}}) as gateway:
+            until(lambda: gateway.metric("backend_up", server=closed) == 0, 5, "the server behind them is checked")
+            checks = gateway.metric("backend_checks_total", server=closed)
+            until(lambda: gateway.metric("backend_checks_total", server=closed) > checks, 5, "and again")
+            for one in hung:
+                one.close()  # so that the descriptors of checks come to rest
 
     def test_drain_ends_checks(self):
         """SIGTERM while checks wait for their greeting: nothing is left to wait for."""

@@ -305,6 +305,21 @@ TEST_CASE("checks: fall and rise, whatever the sessions' connections say") {
   CHECK(g.order(1) == "2");
 }
 
+TEST_CASE("checks: none is left behind where only one can be made at once") {
+  auto settings = backend({at(1), at(2), at(3)});
+  settings.health = {.check = config::HealthCheck::Tcp, .interval = 1s, .timeout = 1s, .rise = 1, .fall = 1};
+  Group g(settings);
+  std::string order;
+  for (int i = 0; i < 9; ++i) {
+    for (const auto& one : g.group.due_checks(g.now, 1)) {
+      order += std::to_string(one.at.address.octets().back());
+      g.now += 1s;  // it hangs for as long as the interval
+      g.group.checked(one.id, Bad, "no greeting", g.changes);
+    }
+  }
+  CHECK(order == "123123123");
+}
+
 TEST_CASE("checks: which are made") {
   using enum config::HealthCheck;
   struct Row {
