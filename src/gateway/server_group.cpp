@@ -206,11 +206,14 @@ std::optional<NoServer> ServerGroup::obstacle(const Server& server, std::span<co
   return std::nullopt;
 }
 
+bool ServerGroup::has_unasked(bool backup) const {
+  return std::ranges::any_of(settings_.servers, [&](const config::Server& entry) {
+    return entry.backup == backup && !entry.at.address && !names_.at(entry.at.host).asked;
+  });
+}
+
 std::expected<ServerGroup::Pick, NoServer> ServerGroup::pick(const Client& client, std::span<const std::uint64_t> tried,
                                                              Instant now) {
-  if (std::ranges::any_of(names_, [](const auto& name) { return !name.second.asked; })) {
-    return std::unexpected(NoServer::Unresolved);
-  }
   // Full says most about what is to be done, then that they were tried, then that they are down.
   const auto rank = [](NoServer why) {
     return why == NoServer::Full ? 3 : why == NoServer::Failed ? 2 : why == NoServer::Down ? 1 : 0;
@@ -227,7 +230,11 @@ std::expected<ServerGroup::Pick, NoServer> ServerGroup::pick(const Client& clien
         why = *against;
       }
     }
-    if (candidates.empty()) continue;
+    if (candidates.empty()) {
+      // A backup takes nobody whose server is only late.
+      if (has_unasked(backup)) return std::unexpected(NoServer::Unresolved);
+      continue;
+    }
     Server& chosen = choose(candidates, client);
     chosen.last_pick = ++picks_;
     ++chosen.status.sessions;

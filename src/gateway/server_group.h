@@ -31,7 +31,7 @@ enum class ServerOrder : std::uint8_t { Up, Drain, Maintenance };
 
 /// Why there is no server for a session.
 enum class NoServer : std::uint8_t {
-  Unresolved,  ///< A name hasn't been asked for yet: `unasked` says which.
+  Unresolved,  ///< None can take it, and a name hasn't been asked for yet: `unasked` says which.
   Failed,      ///< Each was tried.
   Down,
   Full,
@@ -162,6 +162,7 @@ class ServerGroup {
   [[nodiscard]] bool is_checked() const { return settings_.health.check != config::HealthCheck::Off; }
   [[nodiscard]] std::optional<NoServer> obstacle(const Server& server, std::span<const std::uint64_t> tried,
                                                  Instant now) const;
+  [[nodiscard]] bool has_unasked(bool backup) const;
   Server& choose(std::span<Server* const> candidates, const Client& client) const;
 
   config::Backend settings_;

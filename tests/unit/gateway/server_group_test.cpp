@@ -404,7 +404,7 @@ TEST_CASE("names: every record is a server") {
   Group g(backend({name("ftp.example"), at(9)}, config::Strategy::RoundRobin));
   CHECK(g.group.names() == std::vector<std::string>{"ftp.example"});
   CHECK(g.group.unasked() == g.group.names());
-  CHECK(g.pick().error() == NoServer::Unresolved);
+  CHECK(g.order(1) == "9");
   const std::vector both{address("10.0.0.1"), address("2001:db8::1")};
   g.group.resolved("ftp.example", both, g.changes);
   CHECK(g.told() == "10.0.0.1:2121 gone>up (in the DNS)\n[2001:db8::1]:2121 gone>up (in the DNS)\n");
@@ -498,6 +498,32 @@ TEST_CASE("names: an order goes with its name, and not more than so many are kep
   g.group.configure(backend({at(1)}), g.changes);
   g.group.configure(backend({name("ftp.example")}), g.changes);
   CHECK(round(3) == "up ");
+}
+
+TEST_CASE("names: one that wasn't asked for holds nobody whom another server can take") {
+  const auto backup_name = [] {
+    auto entry = name("backup.example");
+    entry.backup = true;
+    return entry;
+  };
+  struct Row {
+    std::string_view reason;
+    std::vector<config::Server> servers;
+    std::string_view order;
+    NoServer then;
+  };
+  for (const Row& row : {Row{"another server", {at(9, 1, 1), name("ftp.example")}, "9", NoServer::Unresolved},
+                         Row{"a backup is for those without", {at(9, 1, 1), backup_name()}, "9", NoServer::Unresolved},
+                         Row{"no backup instead", {name("ftp.example"), at(9, 1, 0, true)}, "", NoServer::Unresolved},
+                         Row{"nothing to wait for", {at(9, 1, 1), at(8, 1, 1)}, "98", NoServer::Full}}) {
+    CAPTURE(row.reason);
+    Group g(backend(row.servers));
+    std::string order;
+    auto picked = g.pick();
+    for (; picked; picked = g.pick()) order += std::to_string(picked->at.address.octets().back());
+    CHECK(order == row.order);
+    CHECK(picked.error() == row.then);
+  }
 }
 
 TEST_CASE("names: one that doesn't resolve is waited for once") {
