@@ -83,6 +83,8 @@ class Signal : public Handle<uv_signal_t, int> {
     uv_signal_init(&loop, uv());
     uv_signal_start(uv(), &Signal::fire, number);
   }
+  /// The loop may end while this waits.
+  void hold_no_loop() { uv_unref(reinterpret_cast<uv_handle_t*>(uv())); }
 };
 
 }  // namespace pasvgate::net

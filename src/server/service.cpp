@@ -259,7 +259,8 @@ void Service::stop() {
   for (auto& worker : shared_->workers) worker->post(StopNow{});
   for (auto& worker : shared_->workers) worker->join();
   mailbox_.close();
-  signals_.clear();
+  // The signals stay ours to the end: the loop may have to wait for the resolver, and one more SIGTERM isn't a crash.
+  for (auto& signal : signals_) signal.hold_no_loop();
   drain_timer_.close();
   resolve_timer_.close();
   tls_timer_.close();
