@@ -259,7 +259,9 @@ void Session::end_if_over() {
     const bool waits_for_client = data_.state() == DataChannel::State::Waiting && data_.plan().client == Mode::Passive;
     const bool stuck = replies_.transfer() != nullptr && !payload_moves() && held_code_ == 0 &&
                        (waits_for_client || data_.state() == DataChannel::State::Broken);
-    if (is_idle() || stuck || (!connected_ && !is_reaching())) return end(EndReason::ClientClosed);
+    // With a whole login said, what it asks for still happens.
+    const bool has_login = is_reaching() && !commands_.empty();
+    if (is_idle() || stuck || (!connected_ && !has_login)) return end(EndReason::ClientClosed);
   }
   if (draining_ && (is_idle() || !connected_)) {
     close_with(421, "Service is shutting down, try again later.", EndReason::Drained);

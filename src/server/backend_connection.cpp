@@ -1,13 +1,25 @@
 #include "server/backend_connection.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace pasvgate::server {
+namespace {
+
+// A stranger chooses the name of a login's host, and what it leads to.
+constexpr std::size_t kMostAddresses = 8;
+constexpr int kMostTimeouts = 3;
+
+}  // namespace
 
 BackendConnection::BackendConnection(net::Loop& loop, To to, std::chrono::milliseconds timeout, OnDone on_done)
-    : loop_(loop), to_(std::move(to)), timeout_(timeout), on_done_(std::move(on_done)), first_(loop, [this] {
-        next();
-      }) {
+    : loop_(loop),
+      to_(std::move(to)),
+      timeout_(timeout),
+      on_done_(std::move(on_done)),
+      deadline_(loop, [this] { give_up("no server answers in time"); }),
+      first_(loop, [this] { next(); }) {
+  deadline_.start(timeout_ * kMostTimeouts);
   first_.start(std::chrono::milliseconds(0));
 }
 
@@ -23,7 +35,8 @@ void BackendConnection::next_of(const OfGroup& choice) {
 }
 
 void BackendConnection::next_of(const Outside& choice) {
-  if (tried_.size() < choice.at.size()) return connect(ServerPlace(choice.host, choice.at[tried_.size()]));
+  if (tried_.size() < std::min(choice.at.size(), kMostAddresses))
+    return connect(ServerPlace(choice.host, choice.at[tried_.size()]));
   give_up("no address of " + choice.host + " answers");
 }
 

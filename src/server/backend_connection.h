@@ -17,7 +17,7 @@
 namespace pasvgate::server {
 
 /// Connects a session to a server of its backend: to the one that the group picks, and when that fails to the next,
-/// until there is none. The group learns what came of each. Or to a server of no group, by its addresses.
+/// until there is none. The group learns what came of each. Or to a server of no group, by the first of its addresses.
 class BackendConnection {
  public:
   struct OfGroup {
@@ -37,7 +37,8 @@ class BackendConnection {
   };
   /// The error is for the log, never for a client.
   using OnDone = std::move_only_function<void(std::expected<Connected, std::string>)>;
-  /// `on_done` never runs before the constructor has returned. `timeout` is for each server, and for the resolver.
+  /// `on_done` never runs before the constructor has returned. `timeout` is for each server, and for the resolver; all
+  /// of it takes at most three times as long.
   BackendConnection(net::Loop& loop, To to, std::chrono::milliseconds timeout, OnDone on_done);
 
  private:
@@ -53,6 +54,7 @@ class BackendConnection {
   const To to_;
   const std::chrono::milliseconds timeout_;
   OnDone on_done_;
+  net::Timer deadline_;
   net::Timer first_;                  ///< Begins it, so that an answer that is there at once still comes later.
   std::vector<std::uint64_t> tried_;  ///< Servers, by id; of no group: one entry an address.
   std::string last_error_;

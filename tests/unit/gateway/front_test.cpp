@@ -207,6 +207,10 @@ TEST_CASE("the login timeout bounds the front, and a client may leave it") {
   auto drained = fronted();
   drained.event(Drain{});
   CHECK(drained.reason == EndReason::Drained);
+  // With USER alone nothing can come of it.
+  auto half = fronted();
+  half.client("USER anna").event(ClientClosed{Closing::Orderly});
+  CHECK(half.reason == EndReason::ClientClosed);
   // All in one go, then the end: what was said still happens.
   auto whole = fronted();
   whole.client("USER anna").client("PASS x").client("QUIT").event(ClientClosed{Closing::Orderly});
