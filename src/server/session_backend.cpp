@@ -34,11 +34,13 @@ void SessionDriver::execute(const gateway::ConnectBackend& action) {
 }
 
 void SessionDriver::look_up_host(const config::HostPort& host) {
-  lookup_ = std::make_unique<net::Lookup>(worker_.loop(), host.host, config_->timeouts.backend_connect,
-                                          [this, host](net::Resolved found) {
-                                            if (found) return connect_host(host, std::move(*found));
-                                            backend_connected(std::unexpected(std::move(found.error())));
-                                          });
+  lookup_ = std::make_unique<net::Lookup>(
+      worker_.loop(), host.host, config_->timeouts.backend_connect,
+      [this, host](net::Resolved found) {
+        if (found) return connect_host(host, std::move(*found));
+        backend_connected(std::unexpected(std::move(found.error())));
+      },
+      &worker_.shared().login_lookups);
 }
 
 /// Only to those of `addresses` that the listener's list allows: the name could lead anywhere.

@@ -14,6 +14,7 @@
 #include "gateway/ban_list.h"
 #include "gateway/port_pool.h"
 #include "net/guarded.h"
+#include "net/resolver.h"
 #include "net/socket.h"
 #include "observe/metrics.h"
 #include "server/groups.h"
@@ -47,6 +48,7 @@ struct Shared {
   net::Guarded<gateway::BanList> bans;
   std::atomic<bool> has_bans = false;  ///< Since there was the first one, `bans` is asked.
   Refusals refusals;
+  net::LookupSlots login_lookups{2};             ///< Of hosts that logins name: a stranger chooses them.
   std::vector<std::unique_ptr<Worker>> workers;  ///< Fixed before the first thread starts.
 };
 

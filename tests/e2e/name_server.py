@@ -1,5 +1,6 @@
 """A DNS server of the test's own on a loopback address, and a pasvgate whose resolver asks it (RFC 1035 §4)."""
 
+import collections
 import contextlib
 import os
 import random
@@ -15,12 +16,15 @@ A, AAAA = 1, 28
 
 
 class NameServer:
-    """`records` maps names to lists of addresses. While `silent` it answers nothing."""
+    """`records` maps names to lists of addresses. While `silent` it answers nothing, and never to a name that begins
+    with `deaf`. `names` counts the questions by name."""
 
     def __init__(self):
         self.records = {}
         self.silent = False
         self.asked = 0
+        self.deaf = None
+        self.names = collections.Counter()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         while True:  # the resolver asks port 53 only
             self.host = f"127.{random.randrange(1, 255)}.{random.randrange(256)}.{random.randrange(1, 255)}"
@@ -38,16 +42,24 @@ class NameServer:
             if not query:
                 return
             self.asked += 1
-            if not self.silent:
+            name = self._name(query)[0]
+            self.names[name] += 1
+            if not self.silent and not (self.deaf and name.startswith(self.deaf)):
                 self.socket.sendto(self._answer(query), client)
 
-    def _answer(self, query):
+    @staticmethod
+    def _name(query):
+        """(the name that is asked for, where it ends)."""
         labels, at = [], 12
         while query[at]:
             labels.append(query[at + 1:at + 1 + query[at]].decode())
             at += 1 + query[at]
+        return ".".join(labels).lower(), at
+
+    def _answer(self, query):
+        name, at = self._name(query)
         kind = struct.unpack_from("!H", query, at + 1)[0]
-        addresses = self.records.get(".".join(labels).lower())
+        addresses = self.records.get(name)
         family = {A: socket.AF_INET, AAAA: socket.AF_INET6}.get(kind)
         found = [socket.inet_pton(family, text) for text in addresses or ()
                  if family and (":" in text) == (family == socket.AF_INET6)]

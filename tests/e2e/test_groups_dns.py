@@ -3,8 +3,12 @@
 import collections
 import contextlib
 import os
+import signal
+import socket
+import tempfile
 import time
 import unittest
+import urllib.request
 
 import tap
 from harness import Gateway
@@ -127,6 +131,127 @@ class Names(unittest.TestCase):
         """A name that doesn't exist keeps nobody from the other servers."""
         self.start([f"{NAME}:{self.port}", self.stubs[HOSTS[1]].address])
         self.assertEqual(self.spread(2), {HOSTS[1]: 2})
+
+    def test_new_name_without_an_answer_holds_nobody(self):
+        """It came with a reload, beside servers that are there."""
+        stub = self.stubs[HOSTS[1]]
+        self.start([stub.address])
+        self.dns.silent = True
+        config = self.gateway.config
+        config["backends"]["default"]["servers"] = [stub.address, f"{NAME}:{self.port}",
+                                                    {"address": f"backup.test:{self.port}", "backup": True}]
+        self.gateway.write_config(config)
+        self.gateway.signal(signal.SIGHUP)
+        self.gateway.wait_log("configuration reloaded")
+        began = time.monotonic()
+        self.assertEqual(self.spread(2), {HOSTS[1]: 2})
+        self.assertLess(time.monotonic() - began, seconds(1))
+        self.dns.silent = False
+
+    def test_order_is_kept_while_a_record_is_missing(self):
+        self.dns.records[NAME] = HOSTS[:2]
+        folder = self.opened.enter_context(tempfile.TemporaryDirectory())
+        token_file = os.path.join(folder, "token")
+        with open(token_file, "w", encoding="ascii") as file:
+            file.write("a very secret token\n")
+        self.start(admin={"token_file": token_file})
+        urllib.request.urlopen(urllib.request.Request(
+            f"http://{self.gateway.admin}/api/v1/backends/default/servers/{HOSTS[0]}:{self.port}",
+            b'{"state": "maintenance"}', {"Authorization": "Bearer a very secret token"}), timeout=10).close()
+        self.wait_up(**{HOSTS[0]: 0, HOSTS[1]: 1})
+        self.dns.records[NAME] = HOSTS[1:2]
+        self.wait_up(**{HOSTS[1]: 1})
+        self.dns.records[NAME] = HOSTS[:2]
+        self.wait_up(**{HOSTS[0]: 0, HOSTS[1]: 1})
+        self.assertEqual(self.spread(2), {HOSTS[1]: 2})
+
+    def test_stopping_while_the_resolver_is_silent(self):
+        """A look-up can't be taken back. Who says SIGTERM again meanwhile still sees it end in order."""
+        self.dns.silent = True
+        self.start()
+        until(lambda: self.dns.asked > 0, 5, "a question without an answer")
+        before = self.threads()
+        self.gateway.signal(signal.SIGTERM)
+        self.gateway.wait_log("draining")
+        # Behind that only the resolver is waited for.
+        until(lambda: self.threads() <= before - 2, 5, "its workers have ended")
+        self.gateway.signal(signal.SIGTERM)
+        self.assertEqual(self.gateway.wait_exit(), 0)
+        self.assertIn("stopped", self.gateway.log_text())
+
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.gateway.process.pid}/task"))
+
+
+def dropping_port(opened):
+    """A port on all addresses where connecting never ends: its queue is full."""
+    full = opened.enter_context(socket.create_server(("", 0), backlog=0))
+    port = full.getsockname()[1]
+    with contextlib.suppress(TimeoutError):
+        for _ in range(10):
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=0.5))
+    return port
+
+
+@unittest.skipIf(os.geteuid() != 0, "needs root: port 53, an /etc/resolv.conf of its own")
+class HostsOfLogins(unittest.TestCase):
+    """Their addresses are a stranger's choice."""
+    ADDRESSES = [f"127.9.0.{number}" for number in range(1, 25)]
+
+    def setUp(self):
+        self.opened = contextlib.ExitStack()
+        self.addCleanup(self.opened.close)
+        self.dns = self.opened.enter_context(NameServer())
+        self.dns.records["many.test"] = self.ADDRESSES
+        self.rest = self.opened.enter_context(Stub())
+
+    def start(self, port, **timeouts):
+        listener = {"name": "public", "address": "127.0.0.1:0", "user_hosts": [f"127.0.0.0/8:{port}", f"*.test:{port}"]}
+        with asking(self.dns):
+            return self.opened.enter_context(Gateway(self.rest.address, listeners=[listener], timeouts=timeouts))
+
+    def test_hosts_that_never_answer_leave_the_groups_their_resolver(self):
+        """Logins take so many look-ups at once and no more."""
+        self.dns.records["group.test"] = ["127.0.0.1"]
+        self.dns.deaf = "hang"
+        listener = {"name": "public", "address": "127.0.0.1:0", "user_hosts": ["*.test"]}
+        with asking(self.dns):
+            gateway = self.opened.enter_context(Gateway(
+                f"group.test:{self.rest.port}", listeners=[listener], timeouts={"backend_connect": "10s"},
+                backends={"default": {"resolve_interval": "1s"}}))
+        clients = [self.opened.enter_context(contextlib.closing(Raw(gateway.address))) for _ in range(20)]
+        for number, client in enumerate(clients):
+            client.send(f"USER a@hang{number}.test\r\n")
+        until(lambda: gateway.log_text().count('"routed"') == 20, 5, "all wait")
+        asked = self.dns.names["group.test"]
+        until(lambda: self.dns.names["group.test"] > asked + 2, 5, "the group's name is asked for again")
+        hung = [name for name in self.dns.names if name.startswith("hang")]
+        self.assertLessEqual(len(hung), 4)  # two, and two more when the resolver has given them up
+
+    def test_one_deadline_for_all(self):
+        port = dropping_port(self.opened)
+        gateway = self.start(port, backend_connect="1s")
+        began = time.monotonic()
+        with Raw(gateway.address) as client:
+            self.assertEqual(client.command(f"USER a@many.test:{port}").code, 421)
+        self.assertGreater(time.monotonic() - began, 2.9)
+        self.assertLess(time.monotonic() - began, seconds(5))
+
+    def test_client_that_goes_meanwhile(self):
+        port = dropping_port(self.opened)
+        gateway = self.start(port, backend_connect="20s")
+        with Raw(gateway.address) as client:
+            client.send(f"USER a@many.test:{port}\r\n")
+            gateway.wait_log("routed")
+            client.sock.shutdown(socket.SHUT_WR)
+            gateway.wait_metric("sessions_active", 0)
+
+    def test_first_eight(self):
+        for number, code in ((8, 331), (9, 421)):
+            with self.subTest(number), Stub(host=self.ADDRESSES[number - 1]) as far:
+                gateway = self.start(far.port)
+                with Raw(gateway.address) as client:
+                    self.assertEqual(client.command(f"USER a@many.test:{far.port}").code, code)
 
 
 if __name__ == "__main__":
