@@ -34,6 +34,7 @@ class BlindTransfers::Transfer final : public net::Relay::Listener {
                                                                 MSG_NOSIGNAL) == std::ssize(way_.header));
     owner_.metrics_.data_connection(gateway::Leg::Backend, gateway::Mode::Passive, told ? Ok : Refused);
     if (told) {
+      net::tune_data(*backend);
       relay_ = std::make_unique<net::SpliceRelay>(owner_.loop_, owner_.pipes_, std::move(client_), std::move(*backend),
                                                   way_.stall, *this);
       return;

@@ -227,6 +227,40 @@ class Encrypted(unittest.TestCase):
             data.unwrap().close()
             self.assertEqual(second.reply().code, 226)
 
+    def test_small_writes_go_at_once(self):
+        """Nagle towards the backend and its delayed ACK would wait for each other, 40 ms."""
+        def echo(session, _):
+            session.reply("150 go on")
+            data = session.accept()
+            data.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while part := data.recv(100):
+                if not part.endswith(b"a"):
+                    data.sendall(part[-1:])
+            session.reply("226 done")
+
+        def answer(data, text):
+            start = time.perf_counter()
+            data.sendall(text)
+            self.assertEqual(data.recv(1), text)
+            return time.perf_counter() - start
+
+        with with_stub() as (stub, gateway), RawTls(gateway.address) as client:
+            stub.on["STOR"] = echo
+            Raw.login(client)  # its data goes in clear
+            data = client.connect(client.pasv())
+            self.assertEqual(client.command("STOR up").code, 150)
+            for _ in range(30):  # until the backend's kernel delays its ACKs
+                answer(data, b"x")
+            took = []
+            for _ in range(10):
+                answer(data, b"x")
+                data.sendall(b"a")  # has no answer
+                time.sleep(0.002)
+                took.append(answer(data, b"b"))
+            data.close()
+            self.assertEqual(client.reply().code, 226)
+            self.assertLess(sorted(took)[2], 0.03)
+
     def test_idle(self):
         with with_stub(timeouts={"idle": "400ms"}) as (stub, gateway), RawTls(gateway.address) as client:
             client.login()
