@@ -35,8 +35,10 @@ struct TakeLease {
 /// From now on every port of the pool waits for this client, until the session ends. Answered by RangeTaken.
 struct TakeRange {};
 /// From now on the control connections carry bytes that only their ends understand, and data connections go on to the
-/// backend's port of the same number. Answered by BlindMoved, again and again; whoever closes ends it.
+/// backend's port of the same number. Answered by BlindMoved, again and again.
 struct GoBlind {};
+/// The client of a blind session has ended its side: so does the backend's, behind what the client said.
+struct EndBackend {};
 /// Listen for one data connection from the backend, and from nobody else. Answered by BackendPortOpened or
 /// BackendPortRefused.
 struct ListenForBackend {};
@@ -92,7 +94,7 @@ struct End {
   EndReason reason;
 };
 
-using Action = std::variant<ConnectBackend, DropBackend, ToClient, ToBackend, TakeLease, TakeRange, GoBlind,
+using Action = std::variant<ConnectBackend, DropBackend, ToClient, ToBackend, TakeLease, TakeRange, GoBlind, EndBackend,
                             ListenForBackend, OpenBackendData, OpenClientData, RelayData, ExpectData, CloseData,
                             ResetData, HoldData, StartTls, EndTls, PauseClient, ResumeClient, PauseBackend,
                             ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;

@@ -35,13 +35,16 @@ void Session::take_blind(const Event& event) {
   if (const auto* moved = std::get_if<BlindMoved>(&event)) {
     blind_transfers_ = moved->transfers;
   } else if (const auto* closed = std::get_if<ClientClosed>(&event)) {
-    return end(closed->how == Closing::Reset ? EndReason::ClientReset : EndReason::ClientClosed);
+    if (closed->how == Closing::Reset) return end(EndReason::ClientReset);
+    // It may have asked something before, QUIT at least, and the answers go to it as in clear.
+    client_gone_ = true;
+    send(EndBackend{});
   } else if (std::holds_alternative<BackendClosed>(event)) {
-    return end(EndReason::BackendClosed);
+    return end(client_gone_ ? EndReason::ClientClosed : EndReason::BackendClosed);
   } else if (std::holds_alternative<TlsFailed>(event)) {
     return end(EndReason::TlsFailed);
   } else if (std::holds_alternative<TimerFired>(event)) {
-    return end(EndReason::IdleTimeout);
+    return end(client_gone_ ? EndReason::ClientClosed : EndReason::IdleTimeout);
   } else if (std::holds_alternative<Drain>(event)) {
     draining_ = true;
   } else {
@@ -49,7 +52,7 @@ void Session::take_blind(const Event& event) {
   }
   if (blind_transfers_ > 0) return send(StopTimer{});
   if (draining_) return end(EndReason::Drained);
-  send(SetTimer{options_.timeouts.idle});
+  send(SetTimer{client_gone_ ? options_.timeouts.transfer_reply : options_.timeouts.idle});
 }
 
 }  // namespace pasvgate::gateway

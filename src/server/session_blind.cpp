@@ -38,6 +38,8 @@ void SessionDriver::execute(const gateway::GoBlind&) {
   }
 }
 
+void SessionDriver::execute(const gateway::EndBackend&) { ends_backend_ = true; }
+
 void SessionDriver::pass_on(net::Stream& from, std::string_view bytes) {
   net::Stream& to = &from == client_.stream.get() ? *backend_.stream : *client_.stream;
   to.queue(bytes);

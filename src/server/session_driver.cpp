@@ -251,6 +251,10 @@ void SessionDriver::finish_turn() {
   do {
     flush_turn();
   } while (begin_ordered_tls());
+  if (ends_backend_ && !ended_ && backend_.stream->queued() == 0) {
+    ends_backend_ = false;
+    backend_.stream->shutdown();
+  }
   if (ended_) close_session();
 }
 

@@ -110,6 +110,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::TakeLease& action);
   void execute(const gateway::TakeRange& action);
   void execute(const gateway::GoBlind& action);
+  void execute(const gateway::EndBackend& action);
   void execute(const gateway::ListenForBackend& action);
   void execute(const gateway::OpenBackendData& action);
   void execute(const gateway::OpenClientData& action);
@@ -206,7 +207,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   std::size_t blind_transfers_ = 0;
   bool range_opened_ = false;  ///< By all that have answered.
   bool holds_range_ = false;
-  bool blind_ = false;  ///< Bytes are passed on unread.
+  bool blind_ = false;         ///< Bytes are passed on unread.
+  bool ends_backend_ = false;  ///< When its queue is empty.
 
   int depth_ = 0;  ///< Of Turn.
   bool handling_ = false;

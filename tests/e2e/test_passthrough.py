@@ -261,6 +261,22 @@ class Encrypted(unittest.TestCase):
             self.assertEqual(client.reply().code, 226)
             self.assertLess(sorted(took)[2], 0.03)
 
+    def test_client_ends_its_side_behind_its_last_command(self):
+        def bye(session, _):
+            # The answer comes behind the client's FIN, which has to come here: below TLS, which would take it for a cut.
+            self.assertEqual(socket.socket.recv(session.sock, 1, socket.MSG_PEEK), b"")
+            session.reply("221 bye")
+            return True
+
+        with with_stub() as (stub, gateway), RawTls(gateway.address) as client:
+            stub.on["QUIT"] = bye
+            client.login()
+            client.send("QUIT\r\n")
+            socket.socket.shutdown(client.sock, socket.SHUT_WR)
+            self.assertEqual(client.reply().code, 221)
+            self.assertIsNone(client.line())
+            gateway.wait_log('"reason":"client_closed"')
+
     def test_idle(self):
         with with_stub(timeouts={"idle": "400ms"}) as (stub, gateway), RawTls(gateway.address) as client:
             client.login()

@@ -97,8 +97,7 @@ TEST_CASE("passthrough: nothing is said into the encrypted channel, whatever end
     Event event;
     EndReason reason;
   };
-  const Row rows[] = {{ClientClosed{Closing::Orderly}, EndReason::ClientClosed},
-                      {ClientClosed{Closing::Reset}, EndReason::ClientReset},
+  const Row rows[] = {{ClientClosed{Closing::Reset}, EndReason::ClientReset},
                       {BackendClosed{}, EndReason::BackendClosed},
                       {TlsFailed{Leg::Client}, EndReason::TlsFailed},
                       {TimerFired{}, EndReason::IdleTimeout},
@@ -111,6 +110,25 @@ TEST_CASE("passthrough: nothing is said into the encrypted channel, whatever end
     CHECK(d.to_client.empty());
     CHECK(d.to_backend.empty());
   }
+}
+
+TEST_CASE("passthrough: a client that ends its side still hears the backend") {
+  for (const Event& last : {Event{BackendClosed{}}, Event{TimerFired{}}}) {
+    Dialogue d = blind();
+    d.event(ClientClosed{Closing::Orderly});
+    CHECK_FALSE(d.ended());
+    CHECK(d.order == std::vector<std::string>{"EndBackend"});
+    CHECK(d.timer == config::Timeouts{}.transfer_reply);
+    d.event(BlindMoved{1});
+    CHECK_FALSE(d.timer);
+    d.event(BlindMoved{0});
+    CHECK(d.timer == config::Timeouts{}.transfer_reply);
+    d.event(last);
+    CHECK(d.reason == EndReason::ClientClosed);
+  }
+  Dialogue reset = blind();
+  reset.event(ClientClosed{Closing::Orderly}).event(ClientClosed{Closing::Reset});
+  CHECK(reset.reason == EndReason::ClientReset);
 }
 
 TEST_CASE("passthrough: a transfer keeps the session, also when the process is to end") {

@@ -138,6 +138,7 @@ inline void Dialogue::note(const pasvgate::gateway::Action& action) {
   }
   if (std::holds_alternative<TakeRange>(action)) order.emplace_back("TakeRange");
   if (std::holds_alternative<GoBlind>(action)) order.emplace_back("GoBlind");
+  if (std::holds_alternative<EndBackend>(action)) order.emplace_back("EndBackend");
   if (std::holds_alternative<EndTls>(action)) order.emplace_back("EndTls");
   if (const auto* relay = std::get_if<RelayData>(&action)) {
     order.emplace_back("RelayData");
