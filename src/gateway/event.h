@@ -67,7 +67,7 @@ struct RangeTaken {
 };
 /// Something went by on a session that is blind.
 struct BlindMoved {
-  std::size_t transfers;  ///< Data connections that stand now.
+  std::size_t transfers;  ///< Data connections of this client that stand now, whichever of its sessions they are for.
 };
 /// Answers to ListenForBackend.
 struct BackendPortOpened {

@@ -112,6 +112,26 @@ std::optional<Lessee> PortPool::claim(std::size_t index, const ftp::Address& cli
   return lessee;
 }
 
+std::vector<Lessee> PortPool::blind_moved(const ftp::Address& client, int change) {
+  const auto client_key = key(client);
+  std::size_t& count = blind_by_client_[client_key];
+  const bool was_moving = count > 0;
+  count += static_cast<std::size_t>(change);
+  const bool is_moving = count > 0;
+  if (!is_moving) blind_by_client_.erase(client_key);
+  std::vector<Lessee> holders;
+  if (was_moving == is_moving) return holders;
+  for (const Range& one : ranges_) {
+    if (one.key == client_key) holders.push_back(one.lessee);
+  }
+  return holders;
+}
+
+std::size_t PortPool::blind_transfers(const ftp::Address& client) const {
+  const auto found = blind_by_client_.find(key(client));
+  return found == blind_by_client_.end() ? 0 : found->second;
+}
+
 bool PortPool::drop(std::uint64_t lease_id) {
   const auto lease = leases_.find(lease_id);
   if (lease == leases_.end()) return false;

@@ -57,6 +57,12 @@ class PortPool {
   void drop_range(Lessee lessee) {
     std::erase_if(ranges_, [&](const Range& one) { return one.lessee == lessee; });
   }
+  /// A connection that came so, for a whole range, now moves (1) or has ended (-1). Who has to know: all that hold the
+  /// range for this client, when it is the only one.
+  std::vector<Lessee> blind_moved(const ftp::Address& client, int change);
+  /// Of this client, or of all.
+  [[nodiscard]] std::size_t blind_transfers(const ftp::Address& client) const;
+  [[nodiscard]] bool has_blind_transfers() const { return !blind_by_client_.empty(); }
   /// Gives a lease back. False when it has ended already (claimed in the same moment).
   bool drop(std::uint64_t lease_id);
 
@@ -121,6 +127,8 @@ class PortPool {
   std::unordered_map<ftp::Address, Client> clients_;
   std::deque<Waiting> waiting_;
   std::vector<Range> ranges_;  ///< One for each session that passes through.
+  /// By client key: which session of its a connection belongs to can't be told.
+  std::unordered_map<ftp::Address, std::size_t> blind_by_client_;
 };
 
 }  // namespace pasvgate::gateway

@@ -25,7 +25,7 @@ class BlindTransfers::Transfer final : public net::Relay::Listener {
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
 
-  [[nodiscard]] std::uint64_t session() const { return way_.session; }
+  [[nodiscard]] const ftp::Address& client() const { return way_.client; }
 
  private:
   void connected(net::Result<net::Fd> backend) {
@@ -70,9 +70,9 @@ BlindTransfers::~BlindTransfers() = default;
 
 void BlindTransfers::begin(net::Fd client, Way way) {
   metrics_.data_connection(gateway::Leg::Client, gateway::Mode::Passive, observe::Metrics::DataResult::Ok);
-  const std::uint64_t session = way.session;
+  const ftp::Address from = way.client;
   transfers_.push_back(std::make_unique<Transfer>(*this, std::move(client), std::move(way)));
-  count(session, 1);
+  on_count_(from, 1);
 }
 
 void BlindTransfers::ended(Transfer& transfer) {
@@ -81,19 +81,12 @@ void BlindTransfers::ended(Transfer& transfer) {
   dead_.push_back(std::move(*found));
   transfers_.erase(found);
   next_turn_.start();
-  count(transfer.session(), -1);
-}
-
-void BlindTransfers::count(std::uint64_t session, int change) {
-  const std::size_t left = counts_[session] += static_cast<std::size_t>(change);
-  if (left == 0) counts_.erase(session);
-  on_count_(session, left);
+  on_count_(transfer.client(), -1);
 }
 
 void BlindTransfers::clear() {
   transfers_.clear();
   dead_.clear();
-  counts_.clear();
   next_turn_.close();
 }
 

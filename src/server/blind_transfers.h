@@ -1,11 +1,9 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "net/handle.h"
@@ -21,26 +19,26 @@ namespace pasvgate::server {
 /// several sessions of a client can't be told apart here.
 class BlindTransfers {
  public:
-  /// How many the session has, after each beginning and end.
-  using OnCount = std::function<void(std::uint64_t session, std::size_t transfers)>;
+  /// One of the client's has begun (1) or ended (-1).
+  using OnCount = std::function<void(const ftp::Address& client, int change)>;
   BlindTransfers(net::Loop& loop, net::PipePool& pipes, observe::Metrics& metrics, OnCount on_count);
   ~BlindTransfers();
 
   struct Way {
-    std::uint64_t session;
+    ftp::Address client;
     ftp::Endpoint to;
     std::string header;  ///< That the backend gets first; may be empty.
     std::chrono::milliseconds connect;
     std::chrono::milliseconds stall;
   };
   void begin(net::Fd client, Way way);
-  /// Resets all.
+  [[nodiscard]] bool empty() const { return transfers_.empty(); }
+  /// Resets all, without a word.
   void clear();
 
  private:
   class Transfer;
   void ended(Transfer& transfer);
-  void count(std::uint64_t session, int change);
 
   net::Loop& loop_;
   net::PipePool& pipes_;
@@ -49,7 +47,6 @@ class BlindTransfers {
   net::NextTurn next_turn_;
   std::vector<std::unique_ptr<Transfer>> transfers_;
   std::vector<std::unique_ptr<Transfer>> dead_;  ///< Until the next turn: they may be the ones that are calling.
-  std::unordered_map<std::uint64_t, std::size_t> counts_;
 };
 
 }  // namespace pasvgate::server

@@ -251,7 +251,8 @@ void Service::drain() {
 }
 
 void Service::worker_empty() {
-  if (draining_ && shared_->sessions == 0) stop();
+  const auto has_blind = [](const gateway::PortPool& pool) { return pool.has_blind_transfers(); };
+  if (draining_ && shared_->sessions == 0 && !shared_->pool.with(has_blind)) stop();
 }
 
 void Service::stop() {

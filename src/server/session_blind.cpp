@@ -36,6 +36,7 @@ void SessionDriver::execute(const gateway::GoBlind&) {
     leg->session_paused = false;
     leg->stream->read(!leg->flow_paused);
   }
+  blind_moved();  // by another session of this client
 }
 
 void SessionDriver::execute(const gateway::EndBackend&) { ends_backend_ = true; }
@@ -46,10 +47,11 @@ void SessionDriver::pass_on(net::Stream& from, std::string_view bytes) {
   handle(gateway::BlindMoved{blind_transfers_});
 }
 
-void SessionDriver::blind_moved(std::size_t transfers) {
+void SessionDriver::blind_moved() {
   const Turn turn(*this);
-  blind_transfers_ = transfers;
-  handle(gateway::BlindMoved{transfers});
+  blind_transfers_ = worker_.shared().pool.with(
+      [&](const gateway::PortPool& pool) { return pool.blind_transfers(client_address_.address); });
+  handle(gateway::BlindMoved{blind_transfers_});
 }
 
 void SessionDriver::blind_data(net::Accepted client, std::uint16_t port) {
@@ -57,7 +59,7 @@ void SessionDriver::blind_data(net::Accepted client, std::uint16_t port) {
   if (backend_settings_->proxy_protocol_data) {
     header = proxy_header(backend_settings_->proxy_protocol, {client.peer, client.dialled()});
   }
-  worker_.blind_transfers().begin(std::move(client.socket), {.session = id_,
+  worker_.blind_transfers().begin(std::move(client.socket), {.client = client.peer.address,
                                                              .to = {backend_address_, port},
                                                              .header = std::move(header),
                                                              .connect = config_->timeouts.data_connect,

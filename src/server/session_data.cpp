@@ -248,7 +248,7 @@ void SessionDriver::lease_timed_out() {
 
 void SessionDriver::data_arrived(std::uint64_t lease_id, net::Accepted client, std::uint16_t port) {
   const Turn turn(*this);
-  if (blind_ && lease_id == 0 && !ended_) return blind_data(std::move(client), port);
+  if (lease_id == 0 && holds_range_) return blind_data(std::move(client), port);
   if (!lease_ || lease_->id != lease_id || ended_) {
     client.socket.reset();
     worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::SessionGone);

@@ -119,6 +119,7 @@ observe::SessionStatus SessionDriver::status() const {
 
 void SessionDriver::drain() {
   const Turn turn(*this);
+  if (blind_) blind_moved();  // what another worker has begun may not have come here yet
   handle(gateway::Drain{});
 }
 

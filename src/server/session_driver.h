@@ -48,7 +48,9 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void data_arrived(std::uint64_t lease_id, net::Accepted client, std::uint16_t port);
   /// Of one worker's ports.
   void range_opened(bool opened);
-  void blind_moved(std::size_t transfers);
+  /// The first transfer of this client that passes through has begun, or the last one ended.
+  void blind_moved();
+  [[nodiscard]] bool holds_range() const { return holds_range_; }
   [[nodiscard]] bool waits_for_lease() const { return wants_lease_; }
 
  private:

@@ -96,6 +96,11 @@ struct RangeOpened {
 };
 /// To each worker: one session less has the whole range.
 struct SyncRange {};
+/// To the worker of a session that holds the whole range: transfers have begun for its client, or none is left. How
+/// many the pool knows: such messages may overtake each other.
+struct BlindChanged {
+  std::uint64_t session;
+};
 /// From the admin server's threads.
 struct Inspect {
   std::function<void(Worker&)> visit;
@@ -103,6 +108,6 @@ struct Inspect {
 struct DrainSessions {};
 struct StopNow {};
 using Message = std::variant<NewConfig, OpenPort, SyncPort, LeaseReady, DataArrived, OpenRange, RangeOpened, SyncRange,
-                             Inspect, DrainSessions, StopNow>;
+                             BlindChanged, Inspect, DrainSessions, StopNow>;
 
 }  // namespace pasvgate::server

@@ -50,10 +50,7 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       proxied_sessions_(loop_, shared.metrics),
       proxied_data_(loop_, shared.metrics),
       blind_transfers_(loop_, pipes_, shared.metrics,
-                       [this](std::uint64_t session, std::size_t transfers) {
-                         const auto found = sessions_.find(session);
-                         if (found != sessions_.end()) found->second->blind_moved(transfers);
-                       }),
+                       [this](const ftp::Address& client, int change) { blind_changed(client, change); }),
       next_session_(first_session_id(index)) {
   loop_.on_turn(shared.metrics.worker_turns(index));
 }
@@ -232,7 +229,7 @@ void Worker::on(const DrainSessions&) {
 }
 
 void Worker::end_if_empty() {
-  if (draining_ && sessions_.empty() && dead_sessions_.empty()) on_empty_();
+  if (draining_ && sessions_.empty() && dead_sessions_.empty() && blind_transfers_.empty()) on_empty_();
 }
 
 void Worker::on(const StopNow&) {
@@ -413,8 +410,14 @@ bool Worker::claim_lease(std::size_t index, net::Accepted client) {
 
 void Worker::on(DataArrived message) {
   const auto session = sessions_.find(message.session);
-  if (session != sessions_.end()) {
+  const bool is_for_range = message.lease == 0;
+  if (session != sessions_.end() && (!is_for_range || session->second->holds_range())) {
     return session->second->data_arrived(message.lease, std::move(message.client), message.port);
+  }
+  // It was for whichever session of this client: another one takes it, if there is one.
+  if (is_for_range) {
+    claim_lease(static_cast<std::size_t>(message.port - config_->passive_ports.listen.low), std::move(message.client));
+    return;
   }
   message.client.socket.reset();
   shared_.metrics.data_rejected(observe::Metrics::Rejected::SessionGone);

@@ -28,7 +28,8 @@ class SessionDriver;
 /// session lives here for its whole life. Other threads reach a worker by `post` alone.
 class Worker {
  public:
-  /// `on_empty` is called on this worker's thread when it is draining and its last session has gone.
+  /// `on_empty` is called on this worker's thread when it is draining and its last session and blind transfer
+  /// have gone.
   Worker(unsigned index, Shared& shared, std::function<void()> on_empty);
   ~Worker();
   Worker(const Worker&) = delete;
@@ -88,6 +89,7 @@ class Worker {
   void on(const OpenRange& message);
   void on(const RangeOpened& message);
   void on(const SyncRange&);
+  void on(const BlindChanged& message);
   void on(const Inspect& message) { message.visit(*this); }
   void on(const DrainSessions&);
   void on(const StopNow&);
@@ -106,6 +108,7 @@ class Worker {
   /// Opens or closes the port as its leases ask. False when it can't be opened.
   bool sync_port(std::size_t index);
   bool sync_range();
+  void blind_changed(const ftp::Address& client, int change);
   void accept_data(std::size_t index, std::size_t socket);
   bool claim_lease(std::size_t index, net::Accepted client);
   void lease_ended(std::size_t index, const std::vector<gateway::PortPool::Served>& served);

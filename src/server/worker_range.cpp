@@ -26,6 +26,17 @@ void Worker::on(const RangeOpened& message) {
 
 void Worker::on(const SyncRange&) { sync_range(); }
 
+void Worker::blind_changed(const ftp::Address& client, int change) {
+  const auto holders = shared_.pool.with([&](gateway::PortPool& pool) { return pool.blind_moved(client, change); });
+  for (const auto& one : holders) shared_.workers[one.worker]->post(BlindChanged{one.session});
+  end_if_empty();
+}
+
+void Worker::on(const BlindChanged& message) {
+  const auto session = sessions_.find(message.session);
+  if (session != sessions_.end()) session->second->blind_moved();
+}
+
 /// All ports that this worker owns.
 bool Worker::sync_range() {
   bool synced = true;

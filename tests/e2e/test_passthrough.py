@@ -15,14 +15,15 @@ import clients
 import servers
 import tap
 from harness import Gateway
-from raw import Raw, read_all
-from raw_tls import RawTls
+from raw import Raw, read_all, reset
+from raw_tls import RawTls, lines_with
 from stub_tls import TlsStub, TlsStubSession
 from waiting import free_port, seconds, until
 
 BACKEND = "127.0.0.20"  # has the same ports as the gateway, at its own address
 PORTS = 20
 CLIENT = "127.0.0.5"
+BEYOND_BUFFERS = 40_000_000  # of all the kernels on the way: it moves until the client has read
 
 
 class InRange(TlsStubSession):
@@ -304,6 +305,51 @@ class Encrypted(unittest.TestCase):
             gateway.signal(signal.SIGTERM)
             gateway.wait_log("draining")
             self.assertEqual(len(read_all(data)), 8_000_000)
+            data.unwrap().close()
+            self.assertEqual(gateway.wait_exit(), 0)
+
+    def test_transfer_of_the_second_session_is_not_idle(self):
+        """All data connections come to the first session of a client."""
+        with with_stub(timeouts={"idle": "600ms"}) as (stub, gateway):
+            with RawTls(gateway.address) as first, RawTls(gateway.address) as second:
+                first.login()
+                second.login()
+                data = second.start("STOR up")
+                data.sendall(b"some")
+                time.sleep(1.5)  # longer than idle
+                data.sendall(b"thing")
+                data.unwrap().close()
+                self.assertEqual(second.reply().code, 226)
+                self.assertEqual(stub.files["up"], b"something")
+                # And then they are both idle.
+                gateway.wait_metric("sessions_active", 0)
+
+    def test_drain_with_the_second_session_transferring(self):
+        with with_stub() as (stub, gateway), RawTls(gateway.address) as first, RawTls(gateway.address) as second:
+            stub.files["big"] = b"b" * BEYOND_BUFFERS
+            first.login()
+            second.login()
+            data = second.start("RETR big")
+            gateway.signal(signal.SIGTERM)
+            gateway.wait_log("draining")
+            got = len(data.recv(1 << 18))
+            while got < BEYOND_BUFFERS // 2:
+                got += len(data.recv(1 << 18))
+            self.assertEqual(lines_with(gateway, message="session ended"), [])
+            self.assertEqual(got + len(read_all(data)), BEYOND_BUFFERS)
+            data.unwrap().close()
+            self.assertEqual(gateway.wait_exit(), 0)
+
+    def test_drain_waits_for_a_transfer_without_its_session(self):
+        with with_stub() as (stub, gateway), RawTls(gateway.address) as client:
+            stub.files["big"] = b"b" * BEYOND_BUFFERS
+            client.login()
+            data = client.start("RETR big")
+            reset(client.sock)
+            gateway.wait_metric("sessions_active", 0)
+            gateway.signal(signal.SIGTERM)
+            gateway.wait_log("draining")
+            self.assertEqual(len(read_all(data)), BEYOND_BUFFERS)
             data.unwrap().close()
             self.assertEqual(gateway.wait_exit(), 0)
 

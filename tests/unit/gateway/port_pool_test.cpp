@@ -87,6 +87,27 @@ TEST_CASE("the whole range for one client, beside leases and for as long as it i
   CHECK(pool.waiting(0) == 0);
 }
 
+TEST_CASE("blind transfers are the client's, and all that hold its range learn of the first and of the last") {
+  PortPool pool(ports(3), 10, 2, 1);
+  const gateway::Lessee first{7, 0};
+  const gateway::Lessee second{8, 1};
+  pool.take_range(client(1), first);
+  pool.take_range(client(2), {9, 0});
+  pool.take_range(client(1), second);
+  const std::vector<gateway::Lessee> both{first, second};
+  CHECK_FALSE(pool.has_blind_transfers());
+  CHECK(pool.blind_moved(client(1), 1) == both);
+  CHECK(pool.blind_moved(client(1), 1).empty());
+  CHECK(pool.blind_transfers(client(1)) == 2);
+  CHECK(pool.blind_transfers(client(2)) == 0);
+  CHECK(pool.blind_moved(client(1), -1).empty());
+  CHECK(pool.has_blind_transfers());
+  pool.drop_range(first);
+  CHECK(pool.blind_moved(client(1), -1) == std::vector{second});
+  CHECK(pool.blind_transfers(client(1)) == 0);
+  CHECK_FALSE(pool.has_blind_transfers());
+}
+
 TEST_CASE("a client's share is bounded, and another's is not touched by it") {
   PortPool pool(ports(10), 2, 1, 1);
   CHECK(pool.take(client(1), {1}));
