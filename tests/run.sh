@@ -83,6 +83,7 @@ check "build (plain)" build build
 suites build 1
 
 if [ -z "$quick" ]; then
+  check "status page in Chromium" node tests/page/test_page.mjs
   export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
   # Reports need lines only, and the rest of the debug information takes as long as compiling.
