@@ -65,7 +65,7 @@ void free_port(const Fd& accepted);
 struct Accepted {
   Fd socket;  ///< Non-blocking, close-on-exec.
   ftp::Endpoint peer;
-  std::optional<ftp::Endpoint> told{};  ///< Where somebody in between says that the peer was going.
+  std::optional<ftp::Endpoint> told;  ///< Where somebody in between says that the peer was going.
   /// What the peer connected to: that, or our own address.
   [[nodiscard]] ftp::Endpoint dialled() const;
 };

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOLS = pathlib.Path(os.environ.get("PASVGATE_BENCH_TOOLS", ROOT / "build-bench/tests/bench"))
@@ -131,6 +132,7 @@ class Direct(Subject):
 
 class Pasvgate(Subject):
     speaks_tls = True
+    admin = None  # its port
 
     def launch(self):
         config = self.folder / "pasvgate.json"
@@ -141,7 +143,8 @@ class Pasvgate(Subject):
             "backends": {"default": {"servers": [f"{INSIDE}:{self.backend}"]}},
             "passive_ports": {"listen": f"{LOW}-{HIGH}"},
             "limits": {"sessions": 100000, "leases_per_client": 10000},
-            "admin": {"address": "off"}, "log": {"level": "warn"}}), encoding="ascii")
+            "admin": {"address": f"127.0.0.1:{self.admin}" if self.admin else "off"}, "log": {"level": "warn"}}),
+            encoding="ascii")
         self.run(PASVGATE, "run", config)
 
 
@@ -325,6 +328,74 @@ def measure_idle(subject, count, tls):
     return (after - before) / count
 
 
+class Crowded(Pasvgate):
+    """With so many idle sessions, and with metrics."""
+
+    def __init__(self, folder, backend, idle):
+        folder.mkdir()
+        folder.chmod(0o755)
+        super().__init__(folder, backend)
+        self.idle = idle
+        self.admin = free_port()
+        self.crowd = None
+
+    def start(self):
+        super().start()
+        self.crowd = subprocess.Popen([str(TOOLS / "ftp_load"), PUBLIC, str(self.port), "idle", str(self.idle)],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if not self.crowd.stdout.readline():
+            raise RuntimeError(f"{self.idle} idle sessions failed")
+
+    def stop(self):
+        if self.crowd:
+            self.crowd.communicate()
+        super().stop()
+
+    def turns(self, seconds):
+        """(turns of the loops that took longer, all turns)"""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        found = [line for line in lines if line.startswith("pasvgate_worker_turn_seconds_bucket")]
+        value = lambda bound: sum(float(line.split()[-1]) for line in found if f'le="{bound}"' in line)
+        return value("+Inf") - value(seconds), value("+Inf")
+
+
+def measure_crowd(folder, backend, crowds=(100, 10_000), rounds=5):
+    """What small files, logins and NOOPs cost beside few idle sessions and beside many, in turn."""
+    subjects = [Crowded(folder / f"crowd{count}", backend.port, count) for count in crowds]
+    runs = {}
+    try:
+        for subject in subjects:
+            subject.start()
+        for _ in range(rounds):
+            for subject in subjects:
+                for mode in ("small", "logins", "noop"):
+                    runs.setdefault((mode, subject.idle), []).append(measure(subject, mode)["cpu"])
+        late, turns = subjects[-1].turns("0.005")
+    finally:
+        for subject in subjects:
+            subject.stop()
+    few, many = crowds
+    print(f"\n{'beside idle sessions':24} {'CPU, ' + str(few):>16} {'CPU, ' + str(many):>16} {'ratio':>7}")
+    for mode in ("small", "logins", "noop"):
+        one, other = (statistics.median(runs[mode, count]) for count in crowds)
+        met = other <= 1.1 * one
+        print(f"  {mode:22} {fmt(one, ''):>16} {fmt(other, ''):>16} {other / one:7.2f}  {'met' if met else 'not met'}: at most 1.10")
+    print(f"  turns of the loop above 5 ms: {late:.0f} of {turns:.0f}  {'met' if late == 0 else 'not met'}: none")
+
+
+def measure_most(folder, backend, count=20_000):
+    subject = Crowded(folder / "most", backend.port, count)
+    try:
+        subject.start()
+        cost = measure(subject, "noop")["cpu"]
+        late, turns = subject.turns("0.005")
+        print(f"\n{count} sessions at once: met; a NOOP beside them {fmt(cost, '')}; "
+              f"turns of the loop above 5 ms: {late:.0f} of {turns:.0f}; PSS {pss_kib(subject.process.pid) / 1024:.0f} MiB")
+    finally:
+        subject.stop()
+
+
 def fmt(value, unit):
     if value == 0:
         return "-"
@@ -339,9 +410,10 @@ def main():
     parser.add_argument("--json", default="")
     parser.add_argument("--idle", type=int, default=5000)
     options = parser.parse_args()
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    # Two descriptors a session in the gateway; root may have more than the shell that started us.
+    most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 100_000)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    modes = [mode for mode in [*MODES, "idle", "tls_idle"] if not options.only or mode in options.only.split(",")]
+    modes = [mode for mode in [*MODES, "idle", "tls_idle", "crowd", "most"] if not options.only or mode in options.only.split(",")]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="pasvgate-bench-"))
     folder.chmod(0o755)
     backend = Backend(PUBLIC)
@@ -357,6 +429,8 @@ def main():
                 subject.start()
                 try:
                     for mode in modes:
+                        if mode in ("crowd", "most"):
+                            continue
                         if mode.startswith("tls") and not subject.speaks_tls or subject.modes and mode not in subject.modes:
                             continue
                         if mode.endswith("idle"):
@@ -370,6 +444,10 @@ def main():
                 finally:
                     subject.stop()
             print(f"round {round_number + 1} of {options.rounds} done", file=sys.stderr)
+        if "crowd" in modes:
+            measure_crowd(folder, backend)
+        if "most" in modes:
+            measure_most(folder, backend)
     finally:
         backend.stop()
         plain_backend.stop()

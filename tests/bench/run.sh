@@ -13,7 +13,7 @@ ninja -C build-bench >&2
 
 # The others are unpacked, not installed: nothing of theirs may start here.
 servers=build-bench/servers
-packages=(haproxy proftpd-core proftpd-mod-proxy proftpd-mod-crypto liblua5.3-0 libopentracing-c-wrapper0 libopentracing1
+packages=(haproxy ftp-proxy libwrap0 proftpd-core proftpd-mod-proxy proftpd-mod-crypto liblua5.3-0 libopentracing-c-wrapper0 libopentracing1
   libhiredis0.14 libmemcached11 libmemcachedutil2 libhashkit2 libpcre2-posix3 libpcre2-8-0 libsodium23 libncursesw6 libidn2-0
   libcap2 libsqlite3-0)
 if [ ! -f "$servers/complete" ]; then
