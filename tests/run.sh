@@ -91,8 +91,12 @@ if [ -z "$quick" ]; then
   check "build (address, undefined)" build build-asan -Db_sanitize=address,undefined -Doptimization=g $lines
   suites build-asan 3 --suite unit --suite layers --suite e2e
 
+  # All but the tests of the pure layers, which have no threads.
+  [ -f build-tsan/build.ninja ] || meson setup build-tsan -Db_sanitize=thread -Doptimization=1 $lines >/dev/null
+  targets=$(ninja -C build-tsan -t targets all | sed -n 's|^\(src/[^:]*\): .*|\1|p' | grep -E '^src/pasvgate$|^src/cli/documents/')
   check "build (thread)" build build-tsan -Db_sanitize=thread -Doptimization=1 $lines
-  suites build-tsan 4 --suite unit --suite layers --suite e2e
+  suites build-tsan 4 --suite e2e
+  unset targets
 
   say "fuzz targets"
   export CC=clang-19 CXX=clang++-19
