@@ -75,9 +75,12 @@ Direction Command::direction() const {
 
 std::string Command::masked() const {
   constexpr std::string_view kPass = "PASS";
-  // "PASSsecret" and "PASS:secret" are typing errors that hold the secret in the name.
-  if (is_name(name.substr(0, kPass.size()), kPass)) return std::string(kPass) += kSecret;
-  if (verb == Verb::Acct) return std::string(verb_name(verb)) += kSecret;
+  // "PASSsecret", "ACCT:secret" and "XPASS secret" are typing errors, and some hold the secret in the name.
+  for (std::size_t at = 0; at + kPass.size() <= name.size(); ++at) {
+    if (is_name(name.substr(at, kPass.size()), kPass)) return std::string(kPass) += kSecret;
+  }
+  constexpr std::string_view kAcct = "ACCT";
+  if (is_name(name.substr(0, kAcct.size()), kAcct)) return std::string(kAcct) += kSecret;
   // RFC 2228's tokens, and the commands inside them.
   for (const std::string_view token : {"ADAT", "MIC", "CONF", "ENC"}) {
     if (is_name(name, token)) return std::string(token) += kSecret;
@@ -86,7 +89,7 @@ std::string Command::masked() const {
   if (verb == Verb::Site) {
     std::string_view site = argument.substr(std::min(argument.find_first_not_of(" \t"), argument.size()));
     site = site.substr(0, site.find_first_of(" \t"));
-    for (const std::string_view change : {"PSWD", "PASSWD", "CPWD", "CHPW", "PASS"}) {
+    for (const std::string_view change : {"PSWD", "PASSWD", "CPWD", "CHPW", "CHPASS", "GPASS", "ADDUSER", "PASS"}) {
       if (is_name(site, change)) return ("SITE " + std::string(change)) += kSecret;
     }
   }

@@ -154,25 +154,45 @@ std::string_view reason(int status) {
   }
 }
 
-Response respond_api(mg_connection* connection, const mg_request_info& request, std::string_view path,
-                     AdminSource& source) {
+std::string_view text_of(const char* found) { return found == nullptr ? std::string_view() : std::string_view(found); }
+
+/// Of a POST that may be made. A body that drips in must not keep one of the few threads.
+std::string read_body(mg_connection* connection, const mg_request_info& request) {
   std::string body(kLongestBody, '\0');
   std::size_t size = 0;
-  if (request.content_length > 0) {
-    while (size < body.size()) {
-      const int count = mg_read(connection, body.data() + size, body.size() - size);
-      if (count <= 0) break;
-      size += static_cast<std::size_t>(count);
-    }
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (request.content_length > 0 && size < body.size() && std::chrono::steady_clock::now() < deadline) {
+    const int count = mg_read(connection, body.data() + size, body.size() - size);
+    if (count <= 0) break;
+    size += static_cast<std::size_t>(count);
   }
   body.resize(size);
-  const auto text = [](const char* found) { return found == nullptr ? std::string_view() : std::string_view(found); };
-  auto answer = answer_api(source, {.method = text(request.request_method),
-                                    .path = path.substr(kApi.size()),
-                                    .query = text(request.query_string),
-                                    .authorization = text(mg_get_header(connection, "Authorization")),
-                                    .body = body});
-  return {answer.status, reason(answer.status), std::move(answer.body), "application/json"};
+  return body;
+}
+
+/// A page from elsewhere whose name was made to lead here (DNS rebinding) names itself.
+bool is_named_by_address(std::string_view host) {
+  if (host.empty()) return true;
+  if (host.starts_with('[')) return ftp::Address::parse(host.substr(1, host.find(']') - 1)).has_value();
+  host = host.substr(0, host.find(':'));
+  return host == "localhost" || ftp::Address::parse(host).has_value();
+}
+
+Response respond_api(mg_connection* connection, const mg_request_info& request, std::string_view path,
+                     AdminSource& source) {
+  const auto authorization = text_of(mg_get_header(connection, "Authorization"));
+  const bool is_post = text_of(request.request_method) == "POST";
+  auto answer = is_post ? refused_change(source, authorization) : std::nullopt;
+  if (!answer) {
+    const std::string body = is_post ? read_body(connection, request) : std::string();
+    answer = answer_api(source, {.method = text_of(request.request_method),
+                                 .path = path.substr(kApi.size()),
+                                 .query = text_of(request.query_string),
+                                 .authorization = authorization,
+                                 .body = body});
+  }
+  return {answer->status, reason(answer->status), std::move(answer->body), "application/json",
+          "X-Content-Type-Options: nosniff\r\n"};
 }
 
 void send(mg_connection* connection, const Response& response, bool with_body) {
@@ -192,8 +212,11 @@ int Admin::State::on_request(mg_connection* connection) noexcept {
   const std::string_view method = request.request_method;
   const std::string_view path = request.local_uri == nullptr ? "" : request.local_uri;
   const bool is_api = path.starts_with(kApi) && path.substr(kApi.size()).starts_with('/');
-  const Response response =
-      is_api ? respond_api(connection, request, path, state.source) : respond(method, path, state.metrics, state.ready);
+  const bool is_for_people = is_api || path == "/";
+  const bool is_misled = is_for_people && !is_named_by_address(text_of(mg_get_header(connection, "Host")));
+  const Response response = is_misled ? Response{403, "Forbidden", "ask for the address, not for a name\n"}
+                            : is_api  ? respond_api(connection, request, path, state.source)
+                                      : respond(method, path, state.metrics, state.ready);
   send(connection, response, method != "HEAD");
   return response.status;
 }
@@ -225,7 +248,7 @@ std::expected<std::unique_ptr<Admin>, std::string> Admin::start(const ftp::Endpo
   const char* options[] = {"listening_ports",
                            where.c_str(),
                            "num_threads",
-                           "2",
+                           "8",
                            "request_timeout_ms",
                            "10000",
                            "enable_keep_alive",

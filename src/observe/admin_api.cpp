@@ -198,13 +198,17 @@ ApiResponse get(AdminSource& source, const ApiRequest& request) {
   return error(404, "no such path; conf/openapi.json lists them");
 }
 
-std::optional<ApiResponse> refused(AdminSource& source, std::string_view authorization) {
+}  // namespace
+
+std::optional<ApiResponse> refused_change(AdminSource& source, std::string_view authorization) {
   const auto token = source.token();
   if (!token) return error(403, token.error());
   constexpr std::string_view kBearer = "Bearer ";
   if (authorization.starts_with(kBearer) && same(authorization.substr(kBearer.size()), *token)) return std::nullopt;
   return error(401, "a change needs \"Authorization: Bearer\" and the token of admin.token_file");
 }
+
+namespace {
 
 ApiResponse set_server(AdminSource& source, std::string_view path, const json& body) {
   constexpr std::string_view kServers = "/servers/";
@@ -226,15 +230,16 @@ ApiResponse ban(AdminSource& source, const json& body) {
   const auto time = body.is_object() ? body.value("seconds", json()) : json();
   const auto where = text.is_string() ? ftp::Cidr::parse(text.get_ref<const std::string&>()) : std::nullopt;
   if (!where) return error(400, R"(network must be an address or a network, as in "192.0.2.0/24")");
-  if (!time.is_number_unsigned() || time == 0 || time > kLongestBan.count()) {
+  const auto seconds = time.is_number_unsigned() ? time.get<std::uint64_t>() : 0;
+  if (seconds == 0 || seconds > static_cast<std::uint64_t>(kLongestBan.count())) {
     return error(400, "seconds must be a whole number from 1 to " + std::to_string(kLongestBan.count()));
   }
-  source.ban(*where, std::chrono::seconds(time.get<std::int64_t>()));
+  source.ban(*where, std::chrono::seconds(static_cast<std::int64_t>(seconds)));
   return {204, {}};
 }
 
 ApiResponse change(AdminSource& source, const ApiRequest& request) {
-  if (auto refusal = refused(source, request.authorization)) return std::move(*refusal);
+  if (auto refusal = refused_change(source, request.authorization)) return std::move(*refusal);
   constexpr std::string_view kSession = "/sessions/";
   constexpr std::string_view kBackend = "/backends/";
   constexpr std::string_view kBan = "/bans/";

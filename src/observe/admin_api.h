@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,8 @@ struct ApiResponse {
   std::string body;  ///< JSON; empty with 204.
 };
 
+/// Why a change with this Authorization header is refused, if it is.
+std::optional<ApiResponse> refused_change(AdminSource& source, std::string_view authorization);
 /// Answers one request of the admin API (conf/openapi.json). Reading is free to all who reach the server; a change
 /// needs "Authorization: Bearer TOKEN".
 ApiResponse answer_api(AdminSource& source, const ApiRequest& request);

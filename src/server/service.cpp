@@ -73,6 +73,10 @@ std::expected<void, std::vector<std::string>> Service::start() {
   use_tls(std::move(*tls));
   shared_->groups.configure(*config_);
   shared_->metrics.ports_size(config_->passive_ports.listen.size());
+  // Before the admin server, which asks them.
+  for (unsigned index = 0; index < workers; ++index) {
+    shared_->workers.push_back(std::make_unique<Worker>(index, *shared_, [this] { mailbox_.post({}); }));
+  }
   control_ = std::make_unique<Control>(*shared_, ready_);
   control_->use(config_);
   if (const auto& address = config_->admin.address) {
@@ -81,9 +85,6 @@ std::expected<void, std::vector<std::string>> Service::start() {
     admin_ = std::move(*admin);
   }
   for (const auto& name : advertised_names()) name_resolved(name, net::resolve_now(name));
-  for (unsigned index = 0; index < workers; ++index) {
-    shared_->workers.push_back(std::make_unique<Worker>(index, *shared_, [this] { mailbox_.post({}); }));
-  }
   std::string listening;
   for (const auto& one : *opened) {
     if (!listening.empty()) listening += ',';

@@ -33,15 +33,6 @@ const config::Listener& in_config(const config::Config& config, const config::Li
   return *std::ranges::find(config.listeners, listener.name, &config::Listener::name);
 }
 
-/// A transparent session's backend: the settings are the listener's, the server is the one that the client dialled.
-std::unique_ptr<const config::Backend> redirected(const config::Config& config, const config::Listener& listener,
-                                                  const ftp::Endpoint& dialled) {
-  if (listener.mode != config::ListenerMode::Transparent) return nullptr;
-  auto backend = std::make_unique<config::Backend>(config.backends.at(listener.backend));
-  backend->servers = {{dialled.address.text(), dialled.address, dialled.port}};
-  return backend;
-}
-
 ftp::Address local_address(const net::Fd& socket) {
   const auto local = net::local_endpoint(socket);
   return local ? local->address : ftp::Address{};

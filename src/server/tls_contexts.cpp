@@ -58,7 +58,8 @@ std::expected<std::shared_ptr<const TlsContexts>, std::vector<std::string>> make
     if (made) into = std::move(*made);
     if (made) return;
     for (const auto& [setting, text] : made.error()) {
-      std::string line = prefix + setting + ": " + text;
+      std::string line = prefix;
+      line.append(setting).append(": ").append(text);
       // Of rules that several certificates share it is told once.
       if (std::ranges::find(errors, line) == errors.end()) errors.push_back(std::move(line));
     }

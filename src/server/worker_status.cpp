@@ -6,6 +6,12 @@
 
 // What the admin API asks of a worker.
 namespace pasvgate::server {
+namespace {
+
+// Each may hold two kibibytes.
+constexpr std::size_t kMostTraces = 50;
+
+}  // namespace
 
 std::vector<observe::SessionStatus> Worker::status(std::size_t limit) const {
   std::vector<observe::SessionStatus> all;
@@ -21,6 +27,7 @@ std::vector<observe::SessionTrace> Worker::traces(std::optional<std::uint64_t> s
                                                   const std::optional<ftp::Address>& client) const {
   std::vector<observe::SessionTrace> all;
   for (const auto& [id, driver] : sessions_) {
+    if (all.size() == kMostTraces) break;
     if (id == session || driver->client().address == client) all.push_back(driver->trace());
   }
   return all;

@@ -170,6 +170,14 @@ class Reading(Api):
         self.assertEqual(self.ask("PUT", "/api/v1/status")[0], 405)
         self.assertEqual(self.ask("POST", "/metrics")[0], 405)
 
+    def test_a_foreign_name(self):
+        """A page from elsewhere can make its own name lead here."""
+        for path, status in (("/api/v1/sessions", 403), ("/", 403), ("/healthz", 200), ("/metrics", 200)):
+            connection = http.client.HTTPConnection(*self.gateway.admin.split(":"), timeout=10)
+            connection.request("GET", path, headers={"Host": "attacker.example"})
+            self.assertEqual(connection.getresponse().status, status, path)
+            connection.close()
+
     def test_page_and_its_policy(self):
         connection = http.client.HTTPConnection(*self.gateway.admin.split(":"), timeout=10)
         connection.request("GET", "/")
@@ -233,7 +241,7 @@ class Changing(Api):
         self.assertEqual(self.gateway.metric("bans_active"), 0)
         self.client(source="127.0.0.7")
         for wrong in ({}, [], {"network": "x", "seconds": 1}, {"network": "127.0.0.1", "seconds": 0},
-                      {"network": "127.0.0.1", "seconds": -1}, {"network": "127.0.0.1"}, None):
+                      {"network": "127.0.0.1", "seconds": -1}, {"network": "127.0.0.1", "seconds": 2**64 - 1}, {"network": "127.0.0.1"}, None):
             self.assertEqual(self.ask("POST", "/api/v1/bans", self.token, wrong)[0], 400, wrong)
 
     def test_a_ban_ends(self):
