@@ -51,6 +51,7 @@ void SessionDriver::connect_host(const config::HostPort& host, std::vector<ftp::
   });
   if (addresses.empty()) return handle(gateway::BackendUnreachable{.forbidden = true});
   std::vector<ftp::Endpoint> servers;
+  servers.reserve(addresses.size());
   for (const auto& address : addresses) servers.push_back({address, host.port});
   own_backend_ = std::make_unique<config::Backend>(*backend_settings_);
   // A stranger: what its replies say isn't trusted, and whose client it serves is none of its business.
