@@ -108,7 +108,7 @@ struct Response {
   std::string_view reason;
   std::string body;
   std::string_view type = "text/plain; charset=utf-8";
-  std::string more{};  ///< Further header lines, each with its CRLF.
+  std::string more;  ///< Further header lines, each with its CRLF.
 };
 
 Response page() {
