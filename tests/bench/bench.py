@@ -4,6 +4,7 @@ bench.py [--rounds N] [--only MODE,…] [--json FILE]; run.sh builds and install
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -133,6 +134,7 @@ class Direct(Subject):
 class Pasvgate(Subject):
     speaks_tls = True
     admin = None  # its port
+    ports = f"{LOW}-{HIGH}"
 
     def launch(self):
         config = self.folder / "pasvgate.json"
@@ -141,7 +143,7 @@ class Pasvgate(Subject):
             "listeners": [{"name": "public", "address": f"{PUBLIC}:{self.port}", "tls": "optional"}],
             "tls": {"certificates": [{"certificate": certificate, "key": key}]},
             "backends": {"default": {"servers": [f"{INSIDE}:{self.backend}"]}},
-            "passive_ports": {"listen": f"{LOW}-{HIGH}"},
+            "passive_ports": {"listen": self.ports},
             "limits": {"sessions": 100000, "leases_per_client": 10000},
             "admin": {"address": f"127.0.0.1:{self.admin}" if self.admin else "off"}, "log": {"level": "warn"}}),
             encoding="ascii")
@@ -328,14 +330,29 @@ def measure_idle(subject, count, tls):
     return (after - before) / count
 
 
+def allow_descriptors(wanted=100_000):
+    """As many as there may be: root may have more than the shell that started us, but not everywhere."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(most, wanted), max(most, wanted)))
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def most_sessions():
+    """That one process has descriptors for: two each, and some for everything else."""
+    return (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500) // 2
+
+
 class Crowded(Pasvgate):
     """With so many idle sessions, and with metrics."""
 
-    def __init__(self, folder, backend, idle):
+    def __init__(self, folder, backend, idle, ports=Pasvgate.ports):
         folder.mkdir()
         folder.chmod(0o755)
         super().__init__(folder, backend)
         self.idle = idle
+        self.ports = ports
         self.admin = free_port()
         self.crowd = None
 
@@ -360,9 +377,11 @@ class Crowded(Pasvgate):
         return value("+Inf") - value(seconds), value("+Inf")
 
 
-def measure_crowd(folder, backend, crowds=(100, 10_000), rounds=5):
+def measure_crowd(folder, backend, rounds=5):
     """What small files, logins and NOOPs cost beside few idle sessions and beside many, in turn."""
-    subjects = [Crowded(folder / f"crowd{count}", backend.port, count) for count in crowds]
+    crowds = (100, min(10_000, most_sessions()))
+    pools = (f"{LOW}-{HIGH}", f"{LOW + 1000}-{HIGH + 1000}")
+    subjects = [Crowded(folder / f"crowd{count}", backend.port, count, ports) for count, ports in zip(crowds, pools)]
     runs = {}
     try:
         for subject in subjects:
@@ -385,6 +404,9 @@ def measure_crowd(folder, backend, crowds=(100, 10_000), rounds=5):
 
 
 def measure_most(folder, backend, count=20_000):
+    if most_sessions() < count:
+        print(f"\n{count} sessions at once: left out, the limit of descriptors allows {most_sessions()}")
+        return
     subject = Crowded(folder / "most", backend.port, count)
     try:
         subject.start()
@@ -410,9 +432,7 @@ def main():
     parser.add_argument("--json", default="")
     parser.add_argument("--idle", type=int, default=5000)
     options = parser.parse_args()
-    # Two descriptors a session in the gateway; root may have more than the shell that started us.
-    most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 100_000)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allow_descriptors()
     modes = [mode for mode in [*MODES, "idle", "tls_idle", "crowd", "most"] if not options.only or mode in options.only.split(",")]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="pasvgate-bench-"))
     folder.chmod(0o755)
