@@ -47,6 +47,10 @@ def unpacked(packages=None, name=""):
     return root
 
 
+def inetd(server):
+    return [sys.executable, "-S", pathlib.Path(__file__).with_name("inetd.py"), server.host, server.port]
+
+
 class Server:
     """Runs in a temporary folder; `files` is the home of `tester` and what the clients see."""
 
@@ -176,7 +180,7 @@ vsftpd_log_file={self.folder}/vsftpd.log
 class ProFtpd(Server):
     def command(self):
         config = self.write("proftpd.conf", f"""\
-ServerType standalone
+ServerType inetd
 DefaultAddress {self.host}
 SocketBindTight on
 Port {self.port}
@@ -203,7 +207,8 @@ ControlsEngine off
 MaxInstances 100
 {self.tls_lines()}
 """)
-        return [self.root / "usr/sbin/proftpd", "--nodaemon", "--config", config]
+        # As a standalone server it sleeps for 0.4 s when a session has ended, with the next one waiting.
+        return [*inetd(self), self.root / "usr/sbin/proftpd", "--config", config]
 
     def tls_lines(self):
         if not self.tls:
@@ -235,8 +240,7 @@ class InetutilsFtpd(Server):
     advertises_inside = False
 
     def command(self):
-        inetd = pathlib.Path(__file__).with_name("inetd.py")
-        return [sys.executable, inetd, self.host, self.port, self.root / "usr/sbin/ftpd", "-a", "default"]
+        return [*inetd(self), self.root / "usr/sbin/ftpd", "-a", "default"]
 
 
 ALL = [Vsftpd, ProFtpd, PureFtpd, InetutilsFtpd]
