@@ -33,6 +33,7 @@ class Check {
     for (const auto& [name, backend] : config_.backends) {
       servers(name, backend);
       trust(name, backend);
+      health(name, backend);
       // To OpenSSL that is every name below it.
       if (backend.tls_name && backend.tls_name->starts_with('.')) {
         fail("/backends/" + pointer_step(name) + "/tls_name",
@@ -167,6 +168,18 @@ class Check {
     if (one.address == other.address && one.address.port != 0) {
       fail(pointer + "/address",
            in_quotes(other.address.text()) + " is the address of " + first + " too; write another");
+    }
+  }
+
+  void health(const std::string& name, const Backend& backend) {
+    const std::string pointer = "/backends/" + pointer_step(name) + "/health/";
+    const Health& health = backend.health;
+    if (health.check != HealthCheck::Login) return;
+    if (!health.user) return fail(pointer + "user", R"(missing, but the check "login" logs a user in)");
+    if (std::ranges::any_of(*health.user, is_control)) fail(pointer + "user", "a control character can't be sent");
+    // RFC 1635: whatever is sent.
+    if (!health.password_file && *health.user != "anonymous" && *health.user != "ftp") {
+      fail(pointer + "password_file", "missing, but " + in_quotes(*health.user) + " needs a password");
     }
   }
 

@@ -47,17 +47,21 @@ enum class Strategy : std::uint8_t {
 
 /// How it is found out whether a server can take sessions.
 enum class HealthCheck : std::uint8_t {
-  Off,      ///< By the sessions that connect.
-  Tcp,      ///< It accepts connections.
-  Greeting  ///< It says 220.
+  Off,       ///< By the sessions that connect.
+  Tcp,       ///< It accepts connections.
+  Greeting,  ///< It says 220.
+  Login      ///< It takes a login, and a data connection after PASV.
 };
 
 struct Health {
   HealthCheck check = HealthCheck::Off;
-  Milliseconds interval{10'000};  ///< From check to check; for Off until a server that was given up is tried again.
-  Milliseconds timeout{3'000};    ///< Of one check.
-  unsigned rise = 2;              ///< Good checks until a server that is down is up.
-  unsigned fall = 3;              ///< Bad checks, or failed connections, until it is down.
+  Milliseconds interval{10'000};    ///< From check to check; for Off until a server that was given up is tried again.
+  Milliseconds timeout{3'000};      ///< Of one check.
+  unsigned rise = 2;                ///< Good checks until a server that is down is up.
+  unsigned fall = 3;                ///< Bad checks, or failed connections, until it is down.
+  std::optional<std::string> user;  ///< Of the check's login.
+  std::optional<std::string> password_file;  ///< Its first line is the password.
+  std::string password;                      ///< What `password_file` holds. It must not get into a log.
   bool operator==(const Health&) const = default;
 };
 

@@ -16,6 +16,9 @@ std::string found_text(const nlohmann::json& value);
 /// One step of a JSON pointer (RFC 6901 §3), with everything unprintable escaped.
 std::string pointer_step(std::string_view key);
 
+/// A command line can't hold it.
+inline bool is_control(char byte) { return static_cast<unsigned char>(byte) < 0x20 || byte == 0x7F; }
+
 /// `"a", "b" or "c"`.
 std::string quoted_list(std::span<const std::string_view> names, std::string_view last_word);
 

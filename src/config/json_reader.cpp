@@ -44,6 +44,8 @@ void read_health(const Object& object, Health& health) {
   object.read("timeout", health.timeout);
   object.read("rise", health.rise);
   object.read("fall", health.fall);
+  object.read("user", health.user);
+  object.read("password_file", health.password_file);
 }
 
 void read_backend(const Object& object, Backend& backend) {

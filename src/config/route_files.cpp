@@ -99,9 +99,25 @@ void add_routes(const Config& config, Listener& listener, std::string_view text,
   }
 }
 
+/// The first line.
+std::string read_password(std::string_view text, Issues& issues) {
+  std::string_view line = text.substr(0, text.find('\n'));
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  if (line.empty()) issues.push_back({"1", "no password; write it in the first line"});
+  if (std::ranges::any_of(line, is_control)) issues.push_back({"1", "a control character can't be sent"});
+  return std::string(line);
+}
+
 }  // namespace
 
 void read_files(Config& config, const Files& files, Issues& issues) {
+  for (auto& [name, backend] : config.backends) {
+    if (!backend.health.password_file) continue;
+    const std::string pointer = "/backends/" + pointer_step(name) + "/health/password_file";
+    read_file(*backend.health.password_file, pointer, files, issues,
+              [&](std::string_view text, Issues& found) { backend.health.password = read_password(text, found); });
+  }
+
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     Listener& listener = config.listeners[i];
     const std::string pointer = "/listeners/" + std::to_string(i);

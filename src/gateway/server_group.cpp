@@ -322,9 +322,6 @@ std::vector<ServerGroup::Check> ServerGroup::due_checks(Instant now, std::size_t
   std::vector<Check> due;
   if (!is_checked()) return due;
   forget_failures(now);
-  // Of a backend with TLS from the first byte the greeting isn't to be had in clear.
-  const bool greeting =
-      settings_.health.check == config::HealthCheck::Greeting && settings_.tls != config::BackendTls::Implicit;
   std::vector<Server*> waiting;
   for (Server& server : servers_) {
     if (awaits_check(server) && server.check_at <= now) waiting.push_back(&server);
@@ -332,7 +329,7 @@ std::vector<ServerGroup::Check> ServerGroup::due_checks(Instant now, std::size_t
   std::ranges::sort(waiting, {}, [](const Server* one) { return std::pair(one->check_at, one->status.id); });
   if (waiting.size() > most) waiting.resize(most);
   for (Server* server : waiting) {
-    due.push_back({server->status.id, server->at, greeting, settings_.health.timeout, settings_.proxy_protocol});
+    due.push_back({server->status.id, server->at, server->status.host});
     server->checking = true;
     server->check_at = now + settings_.health.interval;
   }

@@ -104,9 +104,7 @@ class ServerGroup {
   struct Check {
     std::uint64_t id;
     ftp::Endpoint at;
-    bool greeting;  ///< Else the connection alone is enough.
-    std::chrono::milliseconds timeout;
-    config::ProxyProtocol proxy;  ///< Said first.
+    std::string host;  ///< As the configuration names it.
   };
   /// The checks that are to begin now, at most so many, those first that are due for longest; each is answered by
   /// `checked`.

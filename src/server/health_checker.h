@@ -1,11 +1,13 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <vector>
 
 #include "net/handle.h"
 #include "net/loop.h"
 #include "server/groups.h"
+#include "server/tls_contexts.h"
 
 namespace pasvgate::server {
 
@@ -16,8 +18,8 @@ class HealthChecker {
   ~HealthChecker();
   HealthChecker(const HealthChecker&) = delete;
   HealthChecker& operator=(const HealthChecker&) = delete;
-  /// The configuration has changed.
-  void wake() { run(); }
+  /// What the checks go by from now on: also behind a reload, behind `Groups::configure`.
+  void use(std::shared_ptr<const config::Config> config, std::shared_ptr<const TlsContexts> tls);
 
  private:
   class Probe;
@@ -26,6 +28,9 @@ class HealthChecker {
 
   net::Loop& loop_;
   Groups& groups_;
+  std::shared_ptr<const config::Config> config_;
+  std::shared_ptr<const TlsContexts> tls_;
+  std::array<char, 4096> buffer_{};  ///< Lent to each for the time of one read.
   net::Timer timer_;
   net::NextTurn next_turn_;
   std::vector<std::unique_ptr<Probe>> probes_;

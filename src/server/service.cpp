@@ -95,6 +95,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
   resolve_timer_.start(config_->advertise.resolve_interval);
   backend_names_ = std::make_unique<BackendNames>(loop_, shared_->groups, *config_);
   health_checker_ = std::make_unique<HealthChecker>(loop_, shared_->groups);
+  health_checker_->use(config_, tls_);
   tls_timer_.start(config_->tls.reload_interval);
   sample_timer_.start(Control::kInterval);
   shared_->metrics.config_reload(true, std::chrono::system_clock::now());
@@ -213,7 +214,7 @@ void Service::reload() {
   // Servers before the listeners that lead to them.
   shared_->groups.configure(*config_);
   backend_names_ = std::make_unique<BackendNames>(loop_, shared_->groups, *config_);
-  health_checker_->wake();
+  health_checker_->use(config_, tls_);
   send_config(std::move(*opened));
   resolve_advertised();
   shared_->metrics.config_reload(true, std::chrono::system_clock::now());
@@ -298,6 +299,7 @@ void Service::look_at_certificates() {
     return;
   }
   use_tls(std::move(*tls));
+  if (health_checker_) health_checker_->use(config_, tls_);
   send_config({});
   observe::log(LogLevel::Info, "certificates reloaded");
 }

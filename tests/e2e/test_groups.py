@@ -6,12 +6,14 @@ import os
 import resource
 import signal
 import socket
+import tempfile
 import threading
 import time
 import unittest
 
 import servers
 import tap
+from certificates import tls_sections
 from harness import Gateway
 from raw import Raw
 from stub import Stub
@@ -270,6 +272,41 @@ class Checks(Group):
         self.wait_checks(2, "failed", 2)
         self.assertEqual([self.up(number) for number in range(3)], [1, 1, 0])
 
+    def start_with_login(self, **settings):
+        password = tempfile.NamedTemporaryFile("w", suffix=".password")
+        self.opened.enter_context(password)
+        password.write("checked-secret\n")
+        password.flush()
+        health = {"check": "login", "user": "monitor", "password_file": password.name, "interval": "200ms",
+                  "timeout": "300ms", "fall": 2, "rise": 2}
+        self.start(strategy="round_robin", health=health, **settings)
+        until(lambda: self.gateway.metric("backend_checks_total") >= 3, 10, "a check of each")
+
+    def test_login(self):
+        """A login and a data connection: neither a wrong account nor a port that doesn't answer is well."""
+        closed = free_port()
+        self.stubs[1].on["PASS"] = lambda session, argument: session.reply("530 Login incorrect.")
+        self.stubs[2].on["PASV"] = lambda session, argument: session.reply(
+            f"227 Entering Passive Mode (127,0,0,1,{closed >> 8},{closed & 255})")
+        self.start_with_login()
+        for number, result in ((0, "ok"), (1, "failed"), (2, "failed")):
+            self.wait_checks(number, result, 2)
+        self.assertEqual([self.up(number) for number in range(3)], [1, 0, 0])
+        self.assertEqual(set(self.stubs[0].commands), {"USER monitor", "PASS checked-secret", "PASV", "QUIT"})
+        self.assertIn("its answer to PASS is 530", self.gateway.log_text())
+        self.assertIn("data connection: connect to", self.gateway.log_text())
+        self.assertNotIn("checked-secret", self.gateway.log_text())
+        del self.stubs[1].on["PASS"], self.stubs[2].on["PASV"]
+        until(lambda: [self.up(1), self.up(2)] == [1, 1], 5, "all are up")
+
+    def test_login_without_an_answer(self):
+        self.stubs[1].on["PASS"] = lambda session, argument: None
+        self.start_with_login()
+        self.wait_checks(1, "timeout", 2)
+        self.assertIn("no answer to PASS in time", self.gateway.log_text())
+        del self.stubs[1].on["PASS"]
+        until(lambda: self.up(1) == 1, 5, "it is up again")
+
     def test_connections_count_too(self):
         """A session finds it first, and with checks only they bring the server back."""
         self.start_checked("tcp", interval="1h", fall=1)
@@ -339,6 +376,20 @@ class Reload(Group):
 
 
 class RealServers(unittest.TestCase):
+    def test_login_with_tls(self):
+        """Each way of TLS: servers that let nobody in without it are well, and the check speaks it like a session."""
+        for mode in ("off", "explicit", "implicit"):
+            with self.subTest(mode), tempfile.NamedTemporaryFile("w") as password, \
+                    servers.Vsftpd(tls=None if mode == "off" else mode) as server:
+                password.write(servers.PASSWORD)
+                password.flush()
+                health = {"check": "login", "user": servers.USER, "password_file": password.name, "interval": "100ms",
+                          "fall": 1}
+                with Gateway(server.address, **tls_sections("off", mode, backend={"health": health})) as gateway:
+                    until(lambda gateway=gateway: gateway.metric("backend_checks_total", result="ok") >= 2, 10,
+                          lambda gateway=gateway: f"two good checks\n{gateway.log_text()}")
+                    self.assertEqual(gateway.metric("backend_checks_total", result="failed"), 0)
+
     def test_killed_and_brought_back_under_load(self):
         """No login fails but those that were on the server in the moment of its death."""
         with contextlib.ExitStack() as opened:

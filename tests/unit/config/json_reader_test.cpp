@@ -227,7 +227,7 @@ TEST_CASE("json: servers as objects that are wrong") {
   CHECK(
       told(read_json(R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers":
     [{"addres": "a"}, {"address": "0.0.0.0", "weight": 0, "max_sessions": -1, "backup": 1}, {"address": "a b"}, 5],
-    "strategy": "last", "health": {"check": "login", "rise": 0}}}})")) ==
+    "strategy": "last", "health": {"check": "ping", "rise": 0}}}})")) ==
       "f: /backends/default/servers/0/addres: no such key; did you mean \"address\"?\n"
       "f: /backends/default/servers/0/address: missing; write ADDRESS:PORT or NAME:PORT, as in \"192.168.1.10:21\" or "
       "\"ftp.internal\"\n"
@@ -242,7 +242,7 @@ TEST_CASE("json: servers as objects that are wrong") {
       "\"ftp.internal\"\n"
       "f: /backends/default/strategy: \"last\" is not allowed; write \"first\", \"round_robin\", \"least_sessions\", "
       "\"client_hash\" or \"user_hash\"\n"
-      "f: /backends/default/health/check: \"login\" is not allowed; write \"off\", \"tcp\" or \"greeting\"\n"
+      "f: /backends/default/health/check: \"ping\" is not allowed; write \"off\", \"tcp\", \"greeting\" or \"login\"\n"
       "f: /backends/default/health/rise: 0 is out of range; write a whole number from 1 to 100");
 }
 

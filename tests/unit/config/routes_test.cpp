@@ -126,3 +126,27 @@ TEST_CASE("route files: every mistake at once, with its file and place") {
   CHECK(told(read_with(R"("routes_file": "r")", {{"r", "{}"}})) ==
         "r: an object is no list of routes; write [{\"user\": [...], \"backend\": NAME}, ...]");
 }
+
+TEST_CASE("health: whom the check logs in") {
+  const auto read = [](std::string_view health, std::string_view password) {
+    const std::string text =
+        R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers": ["a"], "health": )" +
+        std::string(health) + "}}}";
+    return read_json(
+        text, {}, [&](const std::string&) -> std::expected<std::string, std::string> { return std::string(password); });
+  };
+  const std::string whole = R"({"check": "login", "user": "monitor", "password_file": "p"})";
+  for (const char* text : {"secret", "secret\n", "secret\r\nmore"}) {
+    const auto config = read(whole, text);
+    REQUIRE(told(config) == "ok");
+    CHECK(config->backends.at("default").health.password == "secret");
+  }
+  CHECK(told(read(whole, "\n")) == "p:1: no password; write it in the first line");
+  CHECK(told(read(whole, "a\tb")) == "p:1: a control character can't be sent");
+  CHECK(told(read(R"({"check": "login", "user": "anonymous"})", "")) == "ok");
+  CHECK(told(read(R"({"check": "login"})", "")) ==
+        R"(f: /backends/default/health/user: missing, but the check "login" logs a user in)");
+  CHECK(told(read(R"({"check": "login", "user": "a\r\nDELE b"})", "")) ==
+        "f: /backends/default/health/user: a control character can't be sent\n"
+        R"(f: /backends/default/health/password_file: missing, but "a\r\nDELE b" needs a password)");
+}

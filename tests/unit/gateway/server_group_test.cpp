@@ -267,8 +267,7 @@ TEST_CASE("checks: fall and rise, whatever the sessions' connections say") {
   Group g(settings);
   const auto due = g.group.due_checks(g.now, 100);
   REQUIRE(due.size() == 2);
-  CHECK(due[0].greeting);
-  CHECK(due[0].timeout == 3s);
+  CHECK(due[0].at == ftp::Endpoint{*ftp::Address::parse("10.0.0.1"), 21});
   CHECK(g.group.due_checks(g.now, 100).empty());  // they run
   CHECK_FALSE(g.group.next_check());
   for (const auto& one : due) g.group.checked(one.id, Bad, "no greeting", g.changes);
@@ -320,24 +319,12 @@ TEST_CASE("checks: none is left behind where only one can be made at once") {
   CHECK(order == "123123123");
 }
 
-TEST_CASE("checks: which are made") {
-  using enum config::HealthCheck;
-  struct Row {
-    config::HealthCheck check;
-    config::BackendTls tls;
-    std::size_t count;
-    bool greeting;
-  };
-  for (const Row& row :
-       {Row{Off, config::BackendTls::Off, 0, false}, Row{Tcp, config::BackendTls::Off, 1, false},
-        Row{Greeting, config::BackendTls::Explicit, 1, true}, Row{Greeting, config::BackendTls::Implicit, 1, false}}) {
+TEST_CASE("checks: none where there are none") {
+  for (const auto check : {config::HealthCheck::Off, config::HealthCheck::Tcp}) {
     auto settings = backend({at(1)});
-    settings.health.check = row.check;
-    settings.tls = row.tls;
+    settings.health.check = check;
     Group g(settings);
-    const auto due = g.group.due_checks(g.now, 100);
-    REQUIRE(due.size() == row.count);
-    if (!due.empty()) CHECK(due[0].greeting == row.greeting);
+    CHECK(g.group.due_checks(g.now, 100).size() == (check == config::HealthCheck::Off ? 0 : 1));
   }
 }
 
