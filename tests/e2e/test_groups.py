@@ -376,6 +376,27 @@ class Reload(Group):
 
 
 class RealServers(unittest.TestCase):
+    def test_strategies(self):
+        """Six sessions from six addresses, which all list their files: where each strategy sends them."""
+        with contextlib.ExitStack() as opened:
+            real = [opened.enter_context(servers.Vsftpd()) for _ in range(3)]
+            for strategy, expected in (("first", [6, 0, 0]), ("round_robin", [2, 2, 2]), ("least_sessions", [2, 2, 2]),
+                                       ("client_hash", None), ("user_hash", [0, 0, 6])):
+                with self.subTest(strategy), \
+                        Gateway([server.address for server in real], backends=group(strategy=strategy)) as gateway, \
+                        contextlib.ExitStack() as sessions:
+                    def spread(last, sessions=sessions, gateway=gateway):
+                        for number in range(2, 8):
+                            client = sessions.enter_context(Raw(gateway.address, source=f"127.0.0.{last or number}"))
+                            client.login()
+                            self.assertEqual(client.transfer("NLST")[1], 226)
+                        found = [gateway.metric("backend_sessions_active", server=server.address) for server in real]
+                        return found if strategy != "user_hash" else sorted(found)
+                    if expected:
+                        self.assertEqual(spread(None), expected)
+                    else:
+                        self.assertEqual(sorted(spread(9)), [0, 0, 6])
+
     def test_login_with_tls(self):
         """Each way of TLS: servers that let nobody in without it are well, and the check speaks it like a session."""
         for mode in ("off", "explicit", "implicit"):
