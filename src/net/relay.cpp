@@ -1,8 +1,10 @@
 #include "net/relay.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <initializer_list>
 #include <utility>
 
@@ -49,6 +51,24 @@ Relay::Side Relay::source_side(ftp::Direction direction) {
 Relay::Side Relay::sink_side(ftp::Direction direction) { return direction == Download ? Side::Client : Side::Backend; }
 
 ftp::Direction Relay::back(ftp::Direction direction) { return direction == Download ? Upload : Download; }
+
+Relay::Step Relay::drain_pipe(ftp::Direction direction, const Pipe& pipe) {
+  Flow& now = flow(direction);
+  while (now.in_flight > 0) {
+    const auto count = ::splice(pipe.read.get(), nullptr, sink(direction).socket.get(), nullptr, now.in_flight,
+                                SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (count > 0) {
+      now.in_flight -= static_cast<std::size_t>(count);
+      now.bytes += static_cast<std::uint64_t>(count);
+      continue;
+    }
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno != EAGAIN) return Step::Broken;
+    now.blocked = true;
+    return Step::Blocked;
+  }
+  return Step::Progress;
+}
 
 Relay::Step Relay::say_end(ftp::Direction) { return Step::Progress; }
 bool Relay::has_pending(Side) const { return false; }

@@ -7,6 +7,7 @@
 
 #include "ftp/command.h"
 #include "net/loop.h"
+#include "net/pipe_pool.h"
 #include "net/socket.h"
 #include "net/tls.h"
 
@@ -85,6 +86,8 @@ class Relay {
   virtual Step fill(ftp::Direction direction) = 0;
   /// Writes what the flow keeps to the sink: all, or Blocked with `blocked` set.
   virtual Step drain(ftp::Direction direction) = 0;
+  /// `drain` for a flow whose bytes are in `pipe`.
+  Step drain_pipe(ftp::Direction direction, const Pipe& pipe);
   /// Says to the sink that the end has come, before the FIN. Blocked: again when it is writable.
   virtual Step say_end(ftp::Direction direction);
   /// Whether `say_end` has anything to say to this side.

@@ -83,11 +83,8 @@ Relay::Step SpliceRelay::read_small(ftp::Direction direction) {
 Relay::Step SpliceRelay::drain(ftp::Direction direction) {
   Flow& now = flow(direction);
   std::string& kept = lane(direction).kept;
-  const int to = sink(direction).socket.get();
-  while (now.in_flight > 0) {
-    const auto count = kept.empty() ? ::splice(lane(direction).pipe.read.get(), nullptr, to, nullptr, now.in_flight,
-                                               SPLICE_F_NONBLOCK | SPLICE_F_MOVE)
-                                    : ::send(to, kept.data(), kept.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (!kept.empty()) {
+    const auto count = ::send(sink(direction).socket.get(), kept.data(), kept.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count > 0) {
       kept.erase(0, static_cast<std::size_t>(count));
       now.in_flight -= static_cast<std::size_t>(count);
@@ -99,7 +96,7 @@ Relay::Step SpliceRelay::drain(ftp::Direction direction) {
     now.blocked = true;
     return Step::Blocked;
   }
-  return Step::Progress;
+  return drain_pipe(direction, lane(direction).pipe);
 }
 
 }  // namespace pasvgate::net

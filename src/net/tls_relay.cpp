@@ -196,27 +196,10 @@ Relay::Step TlsRelay::source_stopped(ftp::Direction direction, Tls::Step step) {
   return waiting(side, step);
 }
 
-Relay::Step TlsRelay::drain_pipe(ftp::Direction direction) {
-  Flow& now = flow(direction);
-  const Pipe& pipe = pipes_.at(std::to_underlying(direction));
-  while (now.in_flight > 0) {
-    const auto count = ::splice(pipe.read.get(), nullptr, sink(direction).socket.get(), nullptr, now.in_flight,
-                                SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-    if (count > 0) {
-      now.in_flight -= static_cast<std::size_t>(count);
-      now.bytes += static_cast<std::uint64_t>(count);
-      continue;
-    }
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno != EAGAIN) return Step::Broken;
-    now.blocked = true;
-    return Step::Blocked;
-  }
-  return Step::Progress;
-}
-
 Relay::Step TlsRelay::drain(ftp::Direction direction) {
-  if (ways_.at(std::to_underlying(direction)) == Way::Pipe) return drain_pipe(direction);
+  if (ways_.at(std::to_underlying(direction)) == Way::Pipe) {
+    return drain_pipe(direction, pipes_.at(std::to_underlying(direction)));
+  }
   Flow& now = flow(direction);
   Buffer& buffer = buffers_.at(std::to_underlying(direction));
   const Side side = sink_side(direction);

@@ -60,7 +60,6 @@ class TlsRelay final : public Relay {
   Step fill_buffer(ftp::Direction direction);
   Step fill_pipe(ftp::Direction direction);
   Step read_into_pipe(ftp::Direction direction);
-  Step drain_pipe(ftp::Direction direction);
   bool must_wait_for_room(ftp::Direction direction);
   /// What it means that the source gave nothing, and `step` instead.
   Step source_stopped(ftp::Direction direction, Tls::Step step);
