@@ -194,7 +194,8 @@ void Relay::update_interest() {
       continue;
     }
     int events = here.wants;
-    if (!flow(inbound).source_ended && !waits) events |= UV_READABLE;
+    const bool writes = flow(outbound).blocked && writes_first(side);
+    if (!flow(inbound).source_ended && !waits && !writes) events |= UV_READABLE;
     // What TLS has read already is reported by no socket: being writable is true at once.
     if (flow(outbound).blocked || ((events & UV_READABLE) != 0 && has_pending(side))) events |= UV_WRITABLE;
     if (events != 0) here.urgent = false;

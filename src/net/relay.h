@@ -94,6 +94,8 @@ class Relay {
   [[nodiscard]] virtual bool says_end(Side) const { return false; }
   /// Bytes that the side's socket won't report are there to be read.
   [[nodiscard]] virtual bool has_pending(Side side) const;
+  /// Nothing can be read from the side while a write to it is blocked.
+  [[nodiscard]] virtual bool writes_first(Side) const { return false; }
   /// What has to come before the first byte; Progress when it is done.
   virtual Step prepare(Side side);
   /// Nothing moves until `prepare` has said Progress of both sides. By the subclass's constructor.

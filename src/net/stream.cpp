@@ -115,7 +115,7 @@ void Stream::update_interest() {
   if (!poll_) return;
   if (secured_ == Secured::Handshake) return poll_.want(closed_ ? 0 : wants_write_ ? UV_WRITABLE : UV_READABLE);
   // Before the handshake nothing more is read in clear: it would come from whoever is in between.
-  const bool wants_read = reading_ && !at_end_ && !closed_ && !next_tls_;
+  const bool wants_read = reading_ && !at_end_ && !closed_ && !next_tls_ && !wants_write_;
   // What TLS has read already is reported by no socket: being writable is true at once.
   const bool has_pending = wants_read && tls_ && tls_->has_pending();
   const bool wants_write = (!queue_.empty() || clear_from_ == 0 || has_pending) && !closed_;
@@ -139,7 +139,7 @@ void Stream::on_ready(int events) {
     }
   }
   const bool is_readable = (events & UV_READABLE) != 0 || (reading_ && tls_ && tls_->has_pending());
-  if (is_readable && !at_end_) receive();
+  if (is_readable && !at_end_ && !wants_write_) receive();
 }
 
 Tls::Moved Stream::receive_some() {

@@ -20,23 +20,49 @@ namespace {
 // Four full records.
 constexpr std::size_t kReadAheadBytes = std::size_t{68} * 1024;
 
+// Of the peer's messages (KeyUpdate, NewSessionTicket, asking for a renegotiation), between two pieces of payload. A
+// server gives a ticket or two, keys are for many gigabytes. BoringSSL takes as many KeyUpdates.
+constexpr int kMostIdleMessages = 32;
+
+/// What the callbacks of OpenSSL know of a connection.
+struct Watched {
+  bool is_up = false;     ///< The handshake's own messages aren't idle.
+  int idle_messages = 0;  ///< See kMostIdleMessages.
+  [[nodiscard]] bool is_flooded() const { return idle_messages > kMostIdleMessages; }
+};
+
 /// To OpenSSL an end without close_notify is a fatal error, which costs the session its life (TLS 1.2 without tickets):
 /// so it is told to wait, and `outcome` sees the end.
-long hide_end(BIO* bio, int operation, const char*, std::size_t, int, long, int result, std::size_t*) {
+/// SSL_read goes from message to message as long as more come, and everyone else on this loop would wait: so a flood
+/// gets an error in the place of the next bytes.
+long look_at_reads(BIO* bio, int operation, const char*, std::size_t, int, long, int result, std::size_t*) {
   if (operation == (BIO_CB_READ | BIO_CB_RETURN) && result <= 0 && BIO_eof(bio)) BIO_set_retry_read(bio);
-  return result;
+  const auto* watched = reinterpret_cast<const Watched*>(BIO_get_callback_arg(bio));
+  if (operation != BIO_CB_READ || !watched->is_flooded()) return result;
+  BIO_clear_retry_flags(bio);
+  return -1;
 }
 
-SslPointer new_ssl(const TlsContext::State& context, int socket) {
+void count_message(int is_ours, int, int content, const void*, std::size_t, SSL*, void* watched) {
+  auto& here = *static_cast<Watched*>(watched);
+  if (is_ours == 0 && content == SSL3_RT_HANDSHAKE && here.is_up) ++here.idle_messages;
+}
+
+SslPointer new_ssl(const TlsContext::State& context, int socket, Watched& watched) {
   SslPointer ssl(SSL_new(context.contexts.front().get()));
   SSL_set_fd(ssl.get(), socket);
-  BIO_set_callback_ex(SSL_get_rbio(ssl.get()), hide_end);
+  BIO* bio = SSL_get_rbio(ssl.get());
+  BIO_set_callback_arg(bio, reinterpret_cast<char*>(&watched));
+  BIO_set_callback_ex(bio, look_at_reads);
+  SSL_set_msg_callback(ssl.get(), count_message);
+  SSL_set_msg_callback_arg(ssl.get(), &watched);
   return ssl;
 }
 
 }  // namespace
 
 struct Tls::State {
+  Watched watched;  // Before `ssl`, whose callbacks see it.
   SslPointer ssl;
   TlsPeer peer;
   bool is_client = false;
@@ -51,8 +77,8 @@ std::shared_ptr<TlsBinding> make_tls_binding() {
 
 Tls::Tls(std::shared_ptr<TlsContext> context, int socket, Channel channel, std::shared_ptr<TlsBinding> binding)
     : context_(std::move(context)),
-      state_(new State{.ssl = new_ssl(*context_->state_, socket),
-                       .peer = {std::move(binding), channel == Channel::Data}}) {
+      state_(new State{.watched = {}, .ssl = {}, .peer = {std::move(binding), channel == Channel::Data}}) {
+  state_->ssl = new_ssl(*context_->state_, socket, state_->watched);
   SSL* ssl = state_->ssl.get();
   SSL_set_ex_data(ssl, tls_peer_index(), &state_->peer);
   SSL_set_accept_state(ssl);
@@ -67,7 +93,8 @@ Tls::Tls(std::shared_ptr<TlsContext> context, int socket, Channel channel, std::
 
 Tls::Tls(std::shared_ptr<TlsContext> context, int socket, std::shared_ptr<TlsBinding> binding, const std::string& name)
     : context_(std::move(context)),
-      state_(new State{.ssl = new_ssl(*context_->state_, socket), .peer = {binding, false}, .is_client = true}) {
+      state_(new State{.watched = {}, .ssl = {}, .peer = {binding, false}, .is_client = true}) {
+  state_->ssl = new_ssl(*context_->state_, socket, state_->watched);
   SSL* ssl = state_->ssl.get();
   SSL_set_ex_data(ssl, tls_peer_index(), &state_->peer);
   SSL_set_connect_state(ssl);
@@ -100,6 +127,10 @@ Tls::Step Tls::outcome(int result) {
     case SSL_ERROR_ZERO_RETURN:
       return Step::Closed;
     case SSL_ERROR_SYSCALL:
+      if (state_->watched.is_flooded()) {
+        error_ = "a flood of messages without data";
+        return Step::Failed;
+      }
       error_ = errno != 0 ? std::generic_category().message(errno) : "closed by the peer";
       return Step::Failed;
     default:
@@ -119,6 +150,7 @@ Tls::Step Tls::handshake() {
   ERR_clear_error();
   errno = 0;
   const Step step = outcome(SSL_do_handshake(state_->ssl.get()));
+  state_->watched.is_up = step == Step::Done;
   if (step != Step::Done || state_->is_client) return step;
   // Sessions that the server keeps itself (TLS 1.2 without tickets) have their name from here. A control channel's is
   // always new, so nobody else has it yet.
@@ -134,6 +166,7 @@ Tls::Moved Tls::read(std::span<char> into) {
   std::size_t count = 0;
   const int result = SSL_read_ex(state_->ssl.get(), into.data(), into.size(), &count);
   may_hold_more_ = result == 1;
+  if (result == 1) state_->watched.idle_messages = 0;
   return {result == 1 ? Step::Done : outcome(result), count};
 }
 
@@ -142,6 +175,7 @@ Tls::Moved Tls::write(std::string_view bytes) {
   errno = 0;
   std::size_t count = 0;
   const int result = SSL_write_ex(state_->ssl.get(), bytes.data(), bytes.size(), &count);
+  if (result == 1) state_->watched.idle_messages = 0;
   return {result == 1 ? Step::Done : outcome(result), count};
 }
 

@@ -92,7 +92,8 @@ class Tls {
     Step step;
     std::size_t count = 0;
   };
-  /// At least one byte with Done.
+  /// At least one byte with Done. Not behind a write that said WantWrite, before that has gone on: OpenSSL 3.0 answers
+  /// a KeyUpdate (RFC 8446 §4.6.3) as it reads it, and fails where the answer would stand behind another record.
   Moved read(std::span<char> into);
   /// Maybe fewer than all with Done. Behind WantRead or WantWrite the same bytes must come again, from wherever.
   Moved write(std::string_view bytes);

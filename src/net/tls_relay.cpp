@@ -123,6 +123,7 @@ TlsRelay::Way TlsRelay::choose_way(ftp::Direction direction) {
 Relay::Step TlsRelay::fill(ftp::Direction direction) {
   const Flow& now = flow(direction);
   if (now.source_ended || now.blocked) return Step::Blocked;
+  if (flow(back(direction)).blocked && writes_first(source_side(direction))) return Step::Blocked;
   Way& way = ways_.at(std::to_underlying(direction));
   if (way == Way::Unknown) way = choose_way(direction);
   return way == Way::Pipe ? fill_pipe(direction) : fill_buffer(direction);

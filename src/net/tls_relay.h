@@ -50,6 +50,7 @@ class TlsRelay final : public Relay {
   Step say_end(ftp::Direction direction) override;
   [[nodiscard]] bool says_end(Side side) const override { return secure(side).secured.tls != nullptr; }
   [[nodiscard]] bool has_pending(Side side) const override;
+  [[nodiscard]] bool writes_first(Side side) const override { return secure(side).secured.tls != nullptr; }
   Step prepare(Side side) override;
   [[nodiscard]] std::chrono::milliseconds stall() const override;
   [[nodiscard]] Side late() const override;

@@ -1,5 +1,6 @@
 """TLS on the client's control channel where it is odd: injections, modes, deadlines, CCC, what isn't TLS at all."""
 
+import contextlib
 import select
 import socket
 import ssl
@@ -10,7 +11,8 @@ import tap
 from certificates import tls_sections
 from harness import Gateway
 from raw import Raw, reset
-from raw_tls import RawTls, V12, VERSIONS, client_context, is_refused, lines_with, underneath, wait_line
+from raw_tls import RawTls, V12, V13, VERSIONS, client_context, is_refused, lines_with, underneath, wait_line
+from key_update import MemoryTls
 from renegotiation import renegotiate
 from stub import Stub
 from waiting import seconds, until
@@ -375,6 +377,83 @@ class Broken(Case):
             client.close()
         self.plain_gateway.wait_metric("sessions_active", 1)
         self.other_works()
+
+
+class KeyUpdates(Case):
+    """RFC 8446 §4.6.3: each costs the receiver new keys, and OpenSSL reads on as long as more come."""
+
+    def memory_client(self, gateway):
+        client = self.enterContext(Raw(gateway.address))
+        self.assertEqual(client.command("AUTH TLS").code, 234)
+        return MemoryTls(client.sock, client_context(V13))
+
+    def test_flood(self):
+        gateway = self.gateway("optional", workers=1)
+        other = self.client(gateway).login()
+        for requested in (False, True):
+            with self.subTest(requested=requested):
+                client = self.memory_client(gateway)
+                client.key_updates(2000, requested=requested)
+                self.assertTrue(is_refused(lambda: (client.send(), client.line())))
+                self.assertEqual(other.command("NOOP").code, 200)
+        gateway.wait_metric("sessions_active", 1)
+
+    def test_some_between_commands(self):
+        client = self.memory_client(self.gateway("optional"))
+        for requested in (False, True, False):
+            client.key_updates(30, requested=requested)
+            client.write(b"NOOP\r\n")
+            client.send()
+            self.assertEqual(client.line()[:4], "200 ")
+
+    def test_client_that_doesn_t_read(self):
+        """The answers wait for their turn behind a write that is blocked; nothing spins."""
+        gateway = self.gateway("optional", workers=1)
+        lines = ["200-" + "x" * 4000] * 10 + ["200 ok"]
+        self.stub.on["NOOP"] = lambda session, _: session.reply(*lines)
+        client = self.memory_client(gateway)
+        count = 0
+        while len(self.stub.got("NOOP")) == count:  # until it isn't read from any more
+            count += 1
+            client.key_updates(3, requested=True)
+            client.write(b"NOOP\r\n")
+            client.send()
+            with contextlib.suppress(AssertionError):
+                until(lambda: len(self.stub.got("NOOP")) == count, 0.5, "the command")
+        client.key_updates(20, requested=True)
+        client.send()
+        before = gateway.cpu_seconds()
+        with Raw(gateway.address) as other, self.assertRaises(TimeoutError):
+            other.line(0.5)
+        self.assertLess(gateway.cpu_seconds() - before, 0.2)
+        self.assertEqual([client.line() for _ in range(11 * count)], lines * count)
+
+    def test_download_that_isn_t_read(self):
+        gateway = self.gateway("optional", workers=1)
+        self.stub.files["big"] = bytes(range(256)) * 100_000
+        client = self.client(gateway).login()
+        with client.connect(client.pasv()) as sock:
+            self.assertEqual(client.command("RETR big").code, 150)
+            data = MemoryTls(sock, client_context(V13))
+            before = gateway.cpu_seconds()
+            for _ in range(5):
+                data.key_updates(4, requested=True)
+                data.send()
+                with self.assertRaises(TimeoutError):
+                    client.line(0.1)
+            self.assertLess(gateway.cpu_seconds() - before, 0.3)
+            self.assertEqual(data.read_all(), self.stub.files["big"])
+            data.close()
+            self.assertEqual(client.reply().code, 226)
+
+    def test_flood_in_an_upload(self):
+        client = self.client(self.gateway("optional")).login()
+        with client.connect(client.pasv()) as sock:
+            self.assertEqual(client.command("STOR up").code, 150)
+            data = MemoryTls(sock, client_context(V13))
+            data.key_updates(2000, requested=False)
+            data.send()
+            self.assertEqual(client.reply().code, 426)
 
 
 if __name__ == "__main__":
