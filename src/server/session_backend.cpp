@@ -21,7 +21,10 @@ void SessionDriver::execute(const gateway::ConnectBackend& action) {
                   {"backend", action.target.backend},
                   {"host", action.target.host ? action.target.host->host : ""}});
   }
-  if (is_transparent()) return connect_outside(dialled_.address.text(), {dialled_});
+  if (is_transparent()) {
+    take_own_settings();
+    return connect_to(BackendConnection::Outside{dialled_.address.text(), {dialled_}});
+  }
   if (!action.target.host) {
     return connect_to(BackendConnection::OfGroup{worker_.shared().groups,
                                                  action.target.backend,
@@ -53,23 +56,22 @@ void SessionDriver::connect_host(const config::HostPort& host, std::vector<ftp::
   std::vector<ftp::Endpoint> servers;
   servers.reserve(addresses.size());
   for (const auto& address : addresses) servers.push_back({address, host.port});
-  own_backend_ = std::make_unique<config::Backend>(*backend_settings_);
   // A stranger: what its replies say isn't trusted, and whose client it serves is none of its business.
-  own_backend_->data_address = config::DataAddress::Control;
-  own_backend_->trusted_data.clear();
-  own_backend_->proxy_protocol = config::ProxyProtocol::Off;
-  own_backend_->proxy_protocol_data = false;
-  backend_settings_ = own_backend_.get();
-  connect_outside(host.host, std::move(servers));
+  config::Backend& settings = take_own_settings();
+  settings.data_address = config::DataAddress::Control;
+  settings.trusted_data.clear();
+  settings.proxy_protocol = config::ProxyProtocol::Off;
+  settings.proxy_protocol_data = false;
+  connect_to(BackendConnection::Outside{host.host, std::move(servers)});
 }
 
-/// To a server that is in no group: the settings are the group's, but the name that its servers' certificates have.
-void SessionDriver::connect_outside(std::string host, std::vector<ftp::Endpoint> servers) {
+/// For a server that is in no group: the settings are the group's, but the name that its servers' certificates have.
+config::Backend& SessionDriver::take_own_settings() {
   own_backend_ = std::make_unique<config::Backend>(*backend_settings_);
   own_backend_->servers.clear();
   own_backend_->tls_name.reset();
   backend_settings_ = own_backend_.get();
-  connect_to(BackendConnection::Outside{std::move(host), std::move(servers)});
+  return *own_backend_;
 }
 
 void SessionDriver::connect_to(BackendConnection::To to) {

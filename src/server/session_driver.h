@@ -148,7 +148,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   [[nodiscard]] bool is_transparent() const { return listener_.mode == config::ListenerMode::Transparent; }
   void look_up_host(const config::HostPort& host);
   void connect_host(const config::HostPort& host, std::vector<ftp::Address> addresses);
-  void connect_outside(std::string host, std::vector<ftp::Endpoint> servers);
+  config::Backend& take_own_settings();
   void connect_to(BackendConnection::To to);
   void backend_connected(std::expected<BackendConnection::Connected, std::string> connected);
   [[nodiscard]] bool is_backend(const ftp::Endpoint& peer);
