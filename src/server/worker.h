@@ -73,6 +73,8 @@ class Worker {
   void retire(std::unique_ptr<net::Stream> stream);
 
  private:
+  // Accepted in one callback, so that a flood of connections leaves the running sessions their turn.
+  static constexpr int kAcceptsPerTurn = 64;
   struct OpenListener {
     config::Listener settings;
     net::Fd socket;
