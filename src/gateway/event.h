@@ -116,10 +116,14 @@ struct TlsFailed {
 struct TimerFired {};
 /// The process is to end: finish what runs, then close.
 struct Drain {};
+/// The session is to end now, whatever runs: by the operator's order, or with the process.
+struct Stop {
+  EndReason reason;
+};
 
 using Event = std::variant<ClientLine, ClientClosed, BackendConnected, BackendUnreachable, BackendLine, BackendClosed,
                            LeaseGranted, LeaseRefused, RangeTaken, BlindMoved, BackendPortOpened, BackendPortRefused,
                            LeaseExpired, DataConnected, DataUnreachable, DataEnded, DataBroken, TlsStarted, TlsFailed,
-                           TimerFired, Drain>;
+                           TimerFired, Drain, Stop>;
 
 }  // namespace pasvgate::gateway

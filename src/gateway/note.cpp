@@ -48,6 +48,8 @@ std::string_view reason_name(EndReason reason) {
       return "tls_failed";
     case EndReason::Drained:
       return "drained";
+    case EndReason::Operator:
+      return "operator";
     case EndReason::Refused:
       return "refused";
   }

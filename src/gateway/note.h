@@ -84,6 +84,7 @@ enum class EndReason : std::uint8_t {
   ReplyTimeout,
   TlsFailed,
   Drained,
+  Operator,  ///< Who ended it, or banned its client.
   Refused
 };
 std::string_view reason_name(EndReason reason);  ///< "quit", "client_closed", …

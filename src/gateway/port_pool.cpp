@@ -127,6 +127,10 @@ std::vector<Lessee> PortPool::blind_moved(const ftp::Address& client, int change
   return holders;
 }
 
+bool PortPool::has_range(const ftp::Address& client) const {
+  return std::ranges::find(ranges_, key(client), &Range::key) != ranges_.end();
+}
+
 std::size_t PortPool::blind_transfers(const ftp::Address& client) const {
   const auto found = blind_by_client_.find(key(client));
   return found == blind_by_client_.end() ? 0 : found->second;

@@ -60,6 +60,10 @@ class PortPool {
   /// A connection that came so, for a whole range, now moves (1) or has ended (-1). Who has to know: all that hold the
   /// range for this client, when it is the only one.
   std::vector<Lessee> blind_moved(const ftp::Address& client, int change);
+  /// What of an address tells clients apart: with `data_source` a prefix that, with "any" nothing.
+  [[nodiscard]] ftp::Address key(const ftp::Address& client) const;
+  /// A session of this client has the whole range.
+  [[nodiscard]] bool has_range(const ftp::Address& client) const;
   /// Of this client, or of all.
   [[nodiscard]] std::size_t blind_transfers(const ftp::Address& client) const;
   [[nodiscard]] bool has_blind_transfers() const { return !blind_by_client_.empty(); }
@@ -110,7 +114,6 @@ class PortPool {
     std::vector<std::size_t> last_used;  ///< Ports, oldest first; at most half of the pool.
   };
 
-  [[nodiscard]] ftp::Address key(const ftp::Address& client) const;
   [[nodiscard]] std::expected<std::size_t, LeaseFailure> find(const ftp::Address& key, std::uint16_t port) const;
   std::optional<std::size_t> choose(const ftp::Address& key, const Client& client, unsigned worker);
   void end(std::unordered_map<std::uint64_t, Held>::iterator lease);

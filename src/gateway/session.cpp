@@ -202,6 +202,14 @@ void Session::on(const DataBroken& how) {
 
 void Session::on(const Drain&) { draining_ = true; }
 
+/// RFC 959 §4.2.1: 421 may answer any command, so what runs gets no reply of its own.
+void Session::on(const Stop& stop) {
+  close_with(
+      421,
+      stop.reason == EndReason::Operator ? "Closed by the operator." : "Service is shutting down, try again later.",
+      stop.reason);
+}
+
 void Session::on(const TimerFired&) {
   switch (waiting_) {
     case Wait::Handshake:
@@ -343,13 +351,13 @@ void Session::warn(std::string_view what, std::string_view detail) {
 
 void Session::close_with(int code, std::string_view text, EndReason reason) {
   reply(ftp::write_reply(code, text));
-  end(reason);
+  end(reason, code);
 }
 
-void Session::end(EndReason reason) {
+void Session::end(EndReason reason, int told) {
   if (ended_) return;
   if (const Pending* cut = replies_.transfer()) {
-    note_transfer(*cut, TransferNote::Result::Aborted, 0);
+    note_transfer(*cut, TransferNote::Result::Aborted, told);
   }
   send(End{reason});
   ended_ = true;

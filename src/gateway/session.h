@@ -90,6 +90,7 @@ class Session {
   void on(const TlsFailed& failed);
   void on(const TimerFired&);
   void on(const Drain&);
+  void on(const Stop& stop);
 
   // Commands, on their way to the backend.
   void run_queued();
@@ -171,7 +172,8 @@ class Session {
   void send(Action action) {
     if (!ended_) out_->push_back(std::move(action));
   }
-  void end(EndReason reason);
+  /// `told`: the code of the reply that the client gets instead of a running transfer's own; 0 for none.
+  void end(EndReason reason, int told = 0);
   [[nodiscard]] bool is_idle() const;
   [[nodiscard]] bool payload_moves() const;
   [[nodiscard]] Wait wait() const;

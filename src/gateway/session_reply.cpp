@@ -256,7 +256,7 @@ void Session::note_transfer(const Pending& transfer, TransferNote::Result result
                          .bytes = data_.bytes(transfer.direction()),
                          .ascii = ascii_,
                          .code = code,
-                         .contradicted = held_code_ != 0 && code >= 400 && !transfer.aborted,
+                         .contradicted = held_code_ != 0 && code >= 400 && result != TransferNote::Result::Aborted,
                          .client_setup = was_set_up ? data_.plan().asked : ftp::Verb::Other,
                          .backend_setup = was_set_up ? backend_setup_ : ftp::Verb::Other}});
 }

@@ -84,6 +84,14 @@ void BlindTransfers::ended(Transfer& transfer) {
   on_count_(transfer.client(), -1);
 }
 
+void BlindTransfers::end(const std::function<bool(const ftp::Address& client)>& is_meant) {
+  std::vector<Transfer*> meant;
+  for (const auto& transfer : transfers_) {
+    if (is_meant(transfer->client())) meant.push_back(transfer.get());
+  }
+  for (Transfer* transfer : meant) ended(*transfer);
+}
+
 void BlindTransfers::clear() {
   transfers_.clear();
   dead_.clear();

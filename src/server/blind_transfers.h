@@ -33,6 +33,8 @@ class BlindTransfers {
   };
   void begin(net::Fd client, Way way);
   [[nodiscard]] bool empty() const { return transfers_.empty(); }
+  /// Resets those of the clients that are meant.
+  void end(const std::function<bool(const ftp::Address& client)>& is_meant);
   /// Resets all, without a word.
   void clear();
 

@@ -114,10 +114,15 @@ void SessionDriver::drain() {
   handle(gateway::Drain{});
 }
 
-void SessionDriver::kill() {
+bool SessionDriver::end(gateway::EndReason reason) {
+  if (ended_) return false;
   const Turn turn(*this);
-  if (!ended_) execute(gateway::End{gateway::EndReason::Drained});
-  if (!closing_) close_session();
+  handle(gateway::Stop{reason});
+  return true;
+}
+
+void SessionDriver::kill() {
+  end(gateway::EndReason::Drained);
   close_client();
 }
 
@@ -200,6 +205,12 @@ void SessionDriver::on_closed(net::Stream& stream, net::Stream::Closed how) {
                       error.empty() ? "closed by the peer" : std::string_view(error));
   }
   const bool orderly = how == net::Stream::Closed::Orderly;
+  if (!orderly && !stream.tls_error().empty()) {
+    observe::log(config::LogLevel::Debug, "encrypted connection broken",
+                 {{"session", log_.id()},
+                  {"leg", std::string(leg_name(&leg == &client_ ? gateway::Leg::Client : gateway::Leg::Backend))},
+                  {"error", std::string(stream.tls_error())}});
+  }
   // What the backend said before its end is still to be told; a client that reset is past hearing.
   if ((orderly || &leg == &backend_) && !leg.unread.empty()) {
     leg.closed_unread = true;

@@ -39,7 +39,9 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   [[nodiscard]] observe::SessionStatus status() const;
   [[nodiscard]] observe::SessionTrace trace() const { return log_.trace(); }
   [[nodiscard]] const ftp::Endpoint& client() const { return client_address_; }
-  /// Ends at once.
+  /// Ends it now, with a last word to the client, which has a second to take it. False: it has ended before.
+  bool end(gateway::EndReason reason);
+  /// As `end`, without the second: what can't be sent at once is lost.
   void kill();
 
   // From the port pool.

@@ -105,9 +105,14 @@ struct BlindChanged {
 struct Inspect {
   std::function<void(Worker&)> visit;
 };
+/// To each worker: end the data connections of this client that pass through, unless one of its sessions may still have
+/// them.
+struct EndBlind {
+  ftp::Address client;
+};
 struct DrainSessions {};
 struct StopNow {};
 using Message = std::variant<NewConfig, OpenPort, SyncPort, LeaseReady, DataArrived, OpenRange, RangeOpened, SyncRange,
-                             BlindChanged, Inspect, DrainSessions, StopNow>;
+                             BlindChanged, EndBlind, Inspect, DrainSessions, StopNow>;
 
 }  // namespace pasvgate::server

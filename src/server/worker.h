@@ -64,6 +64,7 @@ class Worker {
   [[nodiscard]] std::vector<observe::SessionStatus> status(std::size_t limit) const;
   [[nodiscard]] std::vector<observe::SessionTrace> traces(std::optional<std::uint64_t> session,
                                                           const std::optional<ftp::Address>& client) const;
+  /// False when there is none, or it has ended.
   bool end_session(std::uint64_t session);
   void end_sessions_of(const ftp::Cidr& network);
 
@@ -92,6 +93,7 @@ class Worker {
   void on(const RangeOpened& message);
   void on(const SyncRange&);
   void on(const BlindChanged& message);
+  void on(const EndBlind& message);
   void on(const Inspect& message) { message.visit(*this); }
   void on(const DrainSessions&);
   void on(const StopNow&);
@@ -116,6 +118,7 @@ class Worker {
   void lease_ended(std::size_t index, const std::vector<gateway::PortPool::Served>& served);
   void give(const gateway::Lessee& lessee, const gateway::Lease& lease);
   void deliver(const gateway::Lessee& lessee, const gateway::Lease& lease, bool opened);
+  bool end(SessionDriver& session);
   void bury();
   void end_if_empty();
 

@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "server/session_driver.h"
 #include "server/worker.h"
 
@@ -35,6 +37,16 @@ void Worker::blind_changed(const ftp::Address& client, int change) {
 void Worker::on(const BlindChanged& message) {
   const auto session = sessions_.find(message.session);
   if (session != sessions_.end()) session->second->blind_moved();
+}
+
+void Worker::on(const EndBlind& message) {
+  const auto client = shared_.pool.with([&](const gateway::PortPool& pool) {
+    return pool.has_range(message.client) ? std::nullopt : std::optional(pool.key(message.client));
+  });
+  if (!client) return;
+  blind_transfers_.end([&](const ftp::Address& from) {
+    return shared_.pool.with([&](const gateway::PortPool& pool) { return pool.key(from); }) == client;
+  });
 }
 
 /// All ports that this worker owns.

@@ -35,8 +35,16 @@ std::vector<observe::SessionTrace> Worker::traces(std::optional<std::uint64_t> s
 
 bool Worker::end_session(std::uint64_t session) {
   const auto found = sessions_.find(session);
-  if (found == sessions_.end()) return false;
-  found->second->kill();
+  return found != sessions_.end() && end(*found->second);
+}
+
+/// Which data connections are its own can't be told where it passes through: they end with the last of the client's
+/// sessions.
+bool Worker::end(SessionDriver& session) {
+  const bool passes_through = session.holds_range();
+  if (!session.end(gateway::EndReason::Operator)) return false;
+  if (!passes_through) return true;
+  for (const auto& worker : shared_.workers) worker->post(EndBlind{session.client().address});
   return true;
 }
 
@@ -45,7 +53,8 @@ void Worker::end_sessions_of(const ftp::Cidr& network) {
   for (const auto& [id, driver] : sessions_) {
     if (network.contains(driver->client().address)) all.push_back(driver.get());
   }
-  for (auto* driver : all) driver->kill();
+  for (auto* driver : all) end(*driver);
+  blind_transfers_.end([&](const ftp::Address& client) { return network.contains(client); });
 }
 
 }  // namespace pasvgate::server

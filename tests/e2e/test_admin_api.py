@@ -11,7 +11,8 @@ import urllib.parse
 import jsonschema
 import tap
 from harness import Gateway, ROOT
-from raw import Raw
+from raw import Raw, read_all
+from raw_tls import lines_with
 from stub import Stub
 from waiting import until
 
@@ -219,13 +220,52 @@ class Changing(Api):
         client, other = self.client(source="127.0.0.7"), self.client()
         session = next(one for one in self.get("/api/v1/sessions")["sessions"] if one["client"].startswith("127.0.0.7"))
         self.assertEqual(self.ask("DELETE", f"/api/v1/sessions/{session['id']}", self.token)[0], 204)
+        self.assertEqual(client.reply().text, "421 Closed by the operator.")
         self.assertTrue(client.at_end())
         self.assertEqual(other.command("NOOP").code, 200)
+        # Ended is ended, though the client keeps its connection for a moment.
         self.assertEqual(self.ask("DELETE", f"/api/v1/sessions/{session['id']}", self.token)[0], 404)
+        client.close()
+        self.gateway.wait_metric("sessions_ended_total", 1, reason="operator")
+
+    def test_end_a_session_in_a_transfer(self):
+        log = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), "xferlog")
+        self.start(log={"transfers": log})
+        self.stub.files["big"] = b"x" * 40_000_000
+        client = self.client(source="127.0.0.7")
+        data = client.connect(client.pasv())
+        self.assertEqual(client.command("RETR big").code, 150)
+        self.assertTrue(data.recv(10))
+        session, = self.get("/api/v1/sessions")["sessions"]
+        self.assertEqual(self.ask("DELETE", f"/api/v1/sessions/{session['id']}", self.token)[0], 204)
+        self.assertEqual(client.reply().text, "421 Closed by the operator.")
+        self.assertTrue(client.at_end())
+        with self.assertRaises(ConnectionResetError):
+            read_all(data)
+        data.close()
+        until(lambda: os.path.getsize(log) > 0, 5, "a line of the transfer log")
+        with open(log, encoding="ascii") as file:
+            words = file.read().split()
+        self.assertEqual((words[6], words[8], words[-1]), ("127.0.0.7", "big", "i"))
+        self.assertGreater(int(words[7]), 0)
+        self.assertEqual(self.gateway.metric("transfers_total", result="aborted", direction="download"), 1)
+        self.assertEqual(self.gateway.metric("false_completions_total"), 0)
+        ended, = lines_with(self.gateway, message="transfer")
+        self.assertEqual((ended["result"], ended["code"]), ("aborted", 421))
+
+    def test_end_a_session_that_doesn_t_read(self):
+        """It has a second for its last word."""
+        client = self.client()
+        self.stub.on["HELP"] = lambda session, _: session.reply(*["214-" + "x" * 1000] * 20_000, "214 end")
+        client.send("HELP\r\n")
+        session, = self.get("/api/v1/sessions")["sessions"]
+        self.assertEqual(self.ask("DELETE", f"/api/v1/sessions/{session['id']}", self.token)[0], 204)
+        self.gateway.wait_metric("sessions_active", 0)
 
     def test_ban(self):
         client, other = self.client(source="127.0.0.7"), self.client()
         self.assertEqual(self.ask("POST", "/api/v1/bans", self.token, {"network": "127.0.0.7", "seconds": 60})[0], 204)
+        self.assertEqual(client.reply().text, "421 Closed by the operator.")
         self.assertTrue(client.at_end())
         self.assertEqual(other.command("NOOP").code, 200)
         with self.assertRaises((ConnectionError, EOFError)):

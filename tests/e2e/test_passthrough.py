@@ -1,6 +1,7 @@
 """TLS from end to end through the gateway: control and data go by unread, sessions in clear are still rewritten."""
 
 import contextlib
+import json
 import pathlib
 import random
 import signal
@@ -9,6 +10,7 @@ import ssl
 import tempfile
 import time
 import unittest
+import urllib.request
 
 import certificates
 import clients
@@ -16,7 +18,7 @@ import servers
 import tap
 from harness import Gateway
 from raw import Raw, read_all, reset
-from raw_tls import RawTls, lines_with
+from raw_tls import RawTls, lines_with, underneath
 from stub_tls import TlsStub, TlsStubSession
 from waiting import free_port, seconds, until
 
@@ -162,7 +164,74 @@ class InClear(unittest.TestCase):
             self.assertEqual(client.transfer("RETR hello.txt"), (b"hello\r\n", 226))
 
 
+class Ended(unittest.TestCase):
+    """By the operator: which session a data connection belongs to can't be told."""
+
+    @contextlib.contextmanager
+    def transferring(self):
+        with tempfile.NamedTemporaryFile("w") as token, contextlib.ExitStack() as opened:
+            token.write("secret")
+            token.flush()
+            stub, gateway = opened.enter_context(with_stub(admin={"token_file": token.name}))
+            stub.files["big"] = b"b" * BEYOND_BUFFERS
+            first, second = (opened.enter_context(RawTls(gateway.address)).login() for _ in range(2))
+            data = second.start("RETR big")
+            self.assertTrue(data.recv(1000))
+            yield gateway, first, second, data
+
+    def assert_reset(self, data):
+        with underneath(data) as plain, self.assertRaises(ConnectionResetError):
+            read_all(plain)
+
+    def order(self, gateway, method, path, body=None):
+        request = urllib.request.Request(f"http://{gateway.admin}/api/v1/{path}", body,
+                                         {"Authorization": "Bearer secret"}, method=method)
+        with urllib.request.urlopen(request, timeout=seconds(10)) as answer:
+            self.assertEqual(answer.status, 204)
+
+    def end_session_of(self, gateway, client):
+        port = client.sock.getsockname()[1]
+        with urllib.request.urlopen(f"http://{gateway.admin}/api/v1/sessions", timeout=seconds(10)) as answer:
+            sessions = json.load(answer)["sessions"]
+        session = next(one["id"] for one in sessions if one["client"].endswith(f":{port}"))
+        self.order(gateway, "DELETE", f"sessions/{session}")
+        self.assertIsNone(client.line())  # and no 421 in clear
+
+    def test_with_the_last_session_of_its_client(self):
+        with self.transferring() as (gateway, first, second, data):
+            self.end_session_of(gateway, second)
+            got = 0
+            while got < 10_000_000:  # it goes on, as it might be the other's
+                got += len(data.recv(1 << 18))
+            self.end_session_of(gateway, first)
+            self.assert_reset(data)
+
+    def test_ban(self):
+        with self.transferring() as (gateway, first, second, data):
+            self.order(gateway, "POST", "bans", b'{"network": "127.0.0.0/8", "seconds": 60}')
+            self.assert_reset(data)
+            self.assertEqual((first.line(), second.line()), (None, None))
+
+
 class Encrypted(unittest.TestCase):
+    def test_more_ports_than_are_opened_in_one_turn(self):
+        def address(first):
+            stub.range = list(range(first, first + 700))
+            return stub.address
+        listener = {"name": "public", "address": "127.0.0.1:0", "tls": "passthrough"}
+        with RangeStub() as stub, Gateway(address, ports=700, listeners=[listener], workers=1,
+                                          passive_ports={"mapping": "same"}) as gateway:
+            edges = [stub.range[0], stub.range[255], stub.range[256], stub.range[-1]]
+            with RawTls(gateway.address) as client, RawTls(gateway.address) as other:
+                client.login()
+                self.assertEqual([is_open(gateway, port) for port in edges], [True] * 4)
+                stub.opened = 699
+                self.assertEqual(client.transfer("RETR hello.txt"), (b"hello\r\n", 226))
+                other.close()
+                gateway.wait_metric("sessions_active", 1)
+                self.assertEqual([is_open(gateway, port) for port in edges], [True] * 4)
+            until(lambda: not any(is_open(gateway, port) for port in edges), 5, "closed again")
+
     def test_ports_are_open_as_long_as_the_session_lives(self):
         with with_stub() as (stub, gateway):
             last = stub.range[-1]
@@ -306,6 +375,7 @@ class Encrypted(unittest.TestCase):
             gateway.wait_log("draining")
             self.assertEqual(len(read_all(data)), 8_000_000)
             data.unwrap().close()
+            self.assertEqual(busy.reply().code, 226)  # which comes behind the data
             self.assertEqual(gateway.wait_exit(), 0)
 
     def test_transfer_of_the_second_session_is_not_idle(self):

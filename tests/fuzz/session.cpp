@@ -27,6 +27,7 @@ class World {
   }
 
   void step(std::uint8_t choice, std::string_view text) {
+    if (choice == 251) return stop(text.empty() ? EndReason::Operator : EndReason::Drained);
     if (choice == 252) return play(RangeTaken{text.empty()});
     if (choice == 253) return play(BlindMoved{text.size()});
     if (choice == 254) return play(BackendLine{"234 go on"});
@@ -107,6 +108,15 @@ class World {
   }
 
  private:
+  /// It is the end at once, and of a running transfer as well.
+  void stop(EndReason reason) {
+    if (ended_) return;
+    const int running = session_.transfer() != nullptr ? 1 : 0;
+    notes_ = 0;
+    play(Stop{reason});
+    require(ended_ && notes_ == running);
+  }
+
   void play(const Event& event) {
     // The driver never reports what can't have happened.
     if (std::holds_alternative<BackendConnected>(event)) {
@@ -187,6 +197,7 @@ class World {
 
   void check(const Action& action) {
     require(!ended_);
+    if (const auto* note = std::get_if<Note>(&action)) notes_ += std::holds_alternative<TransferNote>(*note) ? 1 : 0;
     if (std::holds_alternative<TakeLease>(action)) {
       require(!asked_ && !leased_);
       asked_ = true;
@@ -292,6 +303,7 @@ class World {
   bool asked_range_ = false;
   bool blind_ = false;
   bool blind_moves_ = false;
+  int notes_ = 0;  // Of transfers.
   bool ended_ = false;
 };
 

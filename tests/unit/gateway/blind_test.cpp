@@ -101,7 +101,8 @@ TEST_CASE("passthrough: nothing is said into the encrypted channel, whatever end
                       {BackendClosed{}, EndReason::BackendClosed},
                       {TlsFailed{Leg::Client}, EndReason::TlsFailed},
                       {TimerFired{}, EndReason::IdleTimeout},
-                      {Drain{}, EndReason::Drained}};
+                      {Drain{}, EndReason::Drained},
+                      {Stop{EndReason::Operator}, EndReason::Operator}};
   for (const Row& row : rows) {
     CAPTURE(reason_name(row.reason));
     Dialogue d = blind();
@@ -142,6 +143,23 @@ TEST_CASE("passthrough: a transfer keeps the session, also when the process is t
   CHECK_FALSE(d.ended());
   d.event(BlindMoved{1});
   CHECK_FALSE(d.ended());
+  CHECK_FALSE(d.timer);
+  // Its final reply may still be on its way, encrypted.
   d.event(BlindMoved{0});
+  CHECK_FALSE(d.ended());
+  CHECK(d.timer == std::chrono::seconds(1));
+  d.timer.reset();
+  d.event(BlindMoved{0});
+  CHECK_FALSE(d.timer);  // what goes by doesn't prolong it
+  d.event(BlindMoved{1});
+  d.event(BlindMoved{0});
+  CHECK(d.timer == std::chrono::seconds(1));
+  d.event(TimerFired{});
+  CHECK(d.reason == EndReason::Drained);
+}
+
+TEST_CASE("passthrough: an order to end doesn't wait for transfers") {
+  Dialogue d = blind();
+  d.event(BlindMoved{2}).event(Stop{EndReason::Drained});
   CHECK(d.reason == EndReason::Drained);
 }

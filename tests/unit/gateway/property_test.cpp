@@ -37,7 +37,7 @@ class Orderly {
   }
 
   /// `count` commands, then QUIT, and everything that may happen in between in any order.
-  void walk(int count) {
+  void walk(int count, int steps = 3000) {
     static const std::array<const char*, 14> kCommands{"PASV",
                                                        "EPSV",
                                                        "PORT 192,0,2,1,200,10",
@@ -65,7 +65,7 @@ class Orderly {
                                                       "REIN",
                                                       "FEAT",
                                                       "PASS yes"};
-    for (int step = 0; step < 3000 && !session_.is_ended(); ++step) {
+    for (int step = 0; step < steps && !session_.is_ended(); ++step) {
       auto choices = enabled();
       const bool may_speak = sent_ < count;
       const auto pick = random_() % (choices.size() + (may_speak ? 2 : 0) + 1);
@@ -84,6 +84,23 @@ class Orderly {
           break;
       }
     }
+  }
+
+  /// An order to end, at a random moment: one last reply, and the note of what ran.
+  void stop_within(int count) {
+    const auto reason = random_() % 2 == 0 ? EndReason::Operator : EndReason::Drained;
+    const auto steps = random_() % 60;
+    walk(count, static_cast<int>(steps));
+    if (session_.is_ended()) return;
+    const int finals = finals_;
+    const int transfers = session_.transfer() != nullptr ? 1 : 0;
+    cut_ = 0;
+    play(Stop{reason});
+    CHECK(session_.is_ended());
+    CHECK(reason_ == reason);
+    CHECK(finals_ == finals + 1);
+    CHECK(cut_ == transfers);
+    CHECK(leases_ == 0);
   }
 
   void check() const {
@@ -257,8 +274,13 @@ class Orderly {
   void execute(const HoldData&) { drop(); }
   void execute(const SetTimer&) { timer_ = true; }
   void execute(const StopTimer&) { timer_ = false; }
-  void execute(const End&) {
+  void execute(const Note& note) {
+    const auto* transfer = std::get_if<TransferNote>(&note);
+    if (transfer != nullptr && transfer->result == TransferNote::Result::Aborted) ++cut_;
+  }
+  void execute(const End& end) {
     ended_ = true;
+    reason_ = end.reason;
     drop();
   }
   void drop() {
@@ -283,6 +305,8 @@ class Orderly {
   bool greets_ = false;  // The backend has yet to.
   bool quit_ = false;
   bool ended_ = false;
+  EndReason reason_ = EndReason::Quit;
+  int cut_ = 0;  // Transfers that were noted as aborted.
   bool timer_ = false;
   bool asked_lease_ = false;
   bool asked_port_ = false;
@@ -317,5 +341,16 @@ TEST_CASE("the same where the gateway answers first, and users go from backend t
     Orderly world(seed, mode, family, rules);
     world.walk(16);
     world.check();
+  }
+}
+
+TEST_CASE("whatever runs, an order to end is the end") {
+  config::Listener rules;
+  rules.routes = {{.user = {"anna"}, .backend = "one"}};
+  for (unsigned seed = 0; seed < 2000; ++seed) {
+    const auto mode = static_cast<config::DataMode>(seed % 3);
+    CAPTURE(seed);
+    Orderly(seed, mode, ftp::Family::V4).stop_within(12);
+    Orderly(seed, mode, ftp::Family::V4, rules).stop_within(16);
   }
 }

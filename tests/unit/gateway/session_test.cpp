@@ -633,3 +633,53 @@ TEST_CASE("data connection without a command") {
   unreachable.event(DataUnreachable{Leg::Backend}).client("RETR f").backend({"150 x", "226 y"});
   CHECK(unreachable.to_client == "150 x\r\n426 Data connection broken, transfer incomplete.\r\n");
 }
+
+TEST_CASE("an order to end: 421, whatever runs is cut off and noted") {
+  struct Row {
+    EndReason reason;
+    std::string_view told;
+  };
+  const Row rows[] = {{EndReason::Operator, "421 Closed by the operator.\r\n"},
+                      {EndReason::Drained, "421 Service is shutting down, try again later.\r\n"}};
+  for (const Row& row : rows) {
+    CAPTURE(reason_name(row.reason));
+    Dialogue idle = Dialogue::logged_in();
+    idle.event(Stop{row.reason});
+    CHECK(idle.to_client == row.told);
+    CHECK(idle.to_backend.empty());
+    CHECK(idle.reason == row.reason);
+    CHECK(idle.transfers.empty());
+
+    Dialogue busy = Dialogue::logged_in();
+    busy.open_data().client("RETR file").backend({"150 here"}).forget();
+    busy.event(Stop{row.reason});
+    CHECK(busy.to_client == row.told);
+    CHECK(busy.reason == row.reason);
+    REQUIRE(busy.transfers.size() == 1);
+    CHECK(busy.transfers[0].result == TransferNote::Result::Aborted);
+    CHECK(busy.transfers[0].path == "file");
+    CHECK(busy.transfers[0].code == 421);
+    CHECK_FALSE(busy.transfers[0].contradicted);
+
+    // Also while it connects, and after it has ended by itself.
+    Dialogue early;
+    early.event(Stop{row.reason});
+    CHECK(early.to_client == row.told);
+    CHECK(early.reason == row.reason);
+    Dialogue over = Dialogue::logged_in();
+    over.client("QUIT").backend({"221 bye"}).forget();
+    over.event(Stop{row.reason});
+    CHECK(over.reason == EndReason::Quit);
+    CHECK(over.to_client.empty());
+  }
+}
+
+TEST_CASE("an order to end: a 226 that is held isn't said, and isn't the backend's false word") {
+  Dialogue d = Dialogue::logged_in();
+  d.open_data().client("RETR file").backend({"150 here", "226 done"}).forget();
+  d.event(Stop{EndReason::Operator});
+  CHECK(d.to_client == "421 Closed by the operator.\r\n");
+  REQUIRE(d.transfers.size() == 1);
+  CHECK(d.transfers[0].result == TransferNote::Result::Aborted);
+  CHECK_FALSE(d.transfers[0].contradicted);
+}
