@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <latch>
 #include <map>
 #include <random>
 #include <set>
@@ -13,7 +14,10 @@
 namespace pasvgate::server {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr int kControlBacklog = 4096;
+constexpr auto kLastPatience = 1s;
 using config::LogLevel;
 
 std::uint64_t seed() {
@@ -259,7 +263,11 @@ void Service::worker_empty() {
 
 void Service::stop() {
   if (std::exchange(stopped_, true)) return;
-  for (auto& worker : shared_->workers) worker->post(StopNow{});
+  const auto ended = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(shared_->workers.size()));
+  for (auto& worker : shared_->workers) worker->post(StopNow{ended});
+  ended->wait();
+  // Nothing is left but look-ups that may hang.
+  last_wait_ = std::make_unique<LastWait>(kLastPatience);
   for (auto& worker : shared_->workers) worker->join();
   mailbox_.close();
   // The signals stay ours to the end: the loop may have to wait for the resolver, and one more SIGTERM isn't a crash.

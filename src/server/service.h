@@ -17,6 +17,7 @@
 #include "server/backend_names.h"
 #include "server/control.h"
 #include "server/health_checker.h"
+#include "server/last_wait.h"
 #include "server/notify.h"
 #include "server/shared.h"
 #include "server/worker.h"
@@ -64,6 +65,7 @@ class Service {
   Reader reader_;
   std::shared_ptr<const TlsContexts> tls_;
   std::vector<std::uint64_t> tls_fingerprint_;
+  std::unique_ptr<LastWait> last_wait_;  // Goes behind the loop, which may wait for a look-up.
   net::Loop loop_;
   net::Mailbox<WorkerEmpty> mailbox_;
   std::vector<net::Signal> signals_;

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <latch>
 #include <map>
 #include <memory>
 #include <set>
@@ -111,7 +112,9 @@ struct EndBlind {
   ftp::Address client;
 };
 struct DrainSessions {};
-struct StopNow {};
+struct StopNow {
+  std::shared_ptr<std::latch> done;  ///< Its sessions have ended.
+};
 using Message = std::variant<NewConfig, OpenPort, SyncPort, LeaseReady, DataArrived, OpenRange, RangeOpened, SyncRange,
                              BlindChanged, EndBlind, Inspect, DrainSessions, StopNow>;
 

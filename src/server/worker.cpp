@@ -227,7 +227,7 @@ void Worker::end_if_empty() {
   if (draining_ && sessions_.empty() && dead_sessions_.empty() && blind_transfers_.empty()) on_empty_();
 }
 
-void Worker::on(const StopNow&) {
+void Worker::on(const StopNow& message) {
   draining_ = false;
   stopping_ = true;
   listeners_.clear();
@@ -243,6 +243,7 @@ void Worker::on(const StopNow&) {
   accept_pause_.close();
   next_turn_.close();
   mailbox_.close();
+  message.done->count_down();
 }
 
 }  // namespace pasvgate::server

@@ -96,7 +96,7 @@ class Worker {
   void on(const EndBlind& message);
   void on(const Inspect& message) { message.visit(*this); }
   void on(const DrainSessions&);
-  void on(const StopNow&);
+  void on(const StopNow& message);
 
   void open_listener(ListenerSocket added);
   void prepare(const OpenListener& listener) const;

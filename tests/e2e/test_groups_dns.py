@@ -44,9 +44,9 @@ class Names(unittest.TestCase):
                 return dict(zip(HOSTS, [first, *others]))
         raise AssertionError("no port that is free on all addresses")
 
-    def start(self, servers=None, resolve_interval="1s", **sections):
+    def start(self, servers=None, resolve_interval="1s", patience=3, **sections):
         settings = {"strategy": "round_robin", "resolve_interval": resolve_interval}
-        with asking(self.dns):
+        with asking(self.dns, patience):
             self.gateway = self.opened.enter_context(Gateway(
                 servers or [f"{NAME}:{self.port}"], backends={"default": settings}, **sections))
         return self.gateway
@@ -166,9 +166,10 @@ class Names(unittest.TestCase):
         self.assertEqual(self.spread(2), {HOSTS[1]: 2})
 
     def test_stopping_while_the_resolver_is_silent(self):
-        """A look-up can't be taken back. Who says SIGTERM again meanwhile still sees it end in order."""
+        """A look-up can't be taken back, and this one would take half a minute: the process doesn't wait for it. Who says
+        SIGTERM again meanwhile still sees it end in order."""
         self.dns.silent = True
-        self.start()
+        self.start(patience=30)
         until(lambda: self.dns.asked > 0, 5, "a question without an answer")
         before = self.threads()
         self.gateway.signal(signal.SIGTERM)
@@ -176,7 +177,7 @@ class Names(unittest.TestCase):
         # Behind that only the resolver is waited for.
         until(lambda: self.threads() <= before - 2, 5, "its workers have ended")
         self.gateway.signal(signal.SIGTERM)
-        self.assertEqual(self.gateway.wait_exit(), 0)
+        self.assertEqual(self.gateway.wait_exit(6), 0)
         self.assertIn("stopped", self.gateway.log_text())
 
     def threads(self):
@@ -227,6 +228,21 @@ class HostsOfLogins(unittest.TestCase):
         until(lambda: self.dns.names["group.test"] > asked + 2, 5, "the group's name is asked for again")
         hung = [name for name in self.dns.names if name.startswith("hang")]
         self.assertLessEqual(len(hung), 4)  # two, and two more when the resolver has given them up
+
+    def test_stopping_while_a_login_s_host_hangs(self):
+        """Its look-up is a worker's. What was logged is still written."""
+        self.dns.deaf = "hang"
+        listener = {"name": "public", "address": "127.0.0.1:0", "user_hosts": ["*.test"]}
+        with asking(self.dns, 30):
+            gateway = self.opened.enter_context(Gateway(
+                self.rest.address, listeners=[listener], drain_timeout="200ms", timeouts={"backend_connect": "20s"}))
+        with Raw(gateway.address) as client:
+            client.send("USER a@hang.test\r\n")
+            until(lambda: self.dns.names["hang.test"], 5, "the question")
+            gateway.signal(signal.SIGTERM)
+            self.assertEqual(client.reply().code, 421)
+            self.assertEqual(gateway.wait_exit(6), 0)
+        self.assertEqual(gateway.log_lines()[-1]["message"], "stopped")
 
     def test_one_deadline_for_all(self):
         port = dropping_port(self.opened)
