@@ -34,7 +34,7 @@ Acceptor::Acceptor(Loop& loop, Fd listening, Allows allows, OnAccepted on_accept
     : listening_(std::move(listening)),
       allows_(std::move(allows)),
       on_accepted_(std::move(on_accepted)),
-      poll_(loop, listening_.get(), [this](int) { accept(); }),
+      poll_(loop, listening_.get(), [this](int events) { events < 0 ? pause_.start(kPause) : accept(); }),
       pause_(loop, [this] { poll_.want(UV_READABLE); }) {
   poll_.want(UV_READABLE);
 }

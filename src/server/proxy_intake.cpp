@@ -8,11 +8,6 @@
 namespace pasvgate::server {
 namespace {
 
-using namespace std::chrono_literals;
-
-// A proxy that is set up wrongly is wrong with every connection: one line in this time tells it.
-constexpr std::chrono::milliseconds kLogPause = 1min;
-
 observe::Metrics::ProxyHeader counted(net::ProxyResult result) {
   using enum observe::Metrics::ProxyHeader;
   switch (result) {
@@ -49,13 +44,13 @@ void ProxyIntake::refuse(net::Accepted client, net::ProxyResult result, std::str
   client.socket.reset();
   // So does every probe of a balancer that only connects.
   if (result == net::ProxyResult::Closed) return;
-  ++unlogged_;
-  if (loop_.now() < next_line_) return;
-  next_line_ = loop_.now() + static_cast<std::uint64_t>(kLogPause.count());
+  // A proxy that is set up wrongly is wrong with every connection.
+  const std::size_t count = refusals_.count();
+  if (count == 0) return;
   observe::log(config::LogLevel::Warn, "connection without its PROXY header",
                {{"from", client.peer.text()},
                 {"why", std::string(why)},
-                {"count", std::to_string(std::exchange(unlogged_, 0)), observe::Field::Kind::Number}});
+                {"count", std::to_string(count), observe::Field::Kind::Number}});
 }
 
 }  // namespace pasvgate::server

@@ -1,13 +1,13 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
 
 #include "net/proxy_reader.h"
 #include "observe/metrics.h"
+#include "server/sparse_line.h"
 
 namespace pasvgate::server {
 
@@ -15,7 +15,7 @@ namespace pasvgate::server {
 /// one. Counts what became of each.
 class ProxyIntake {
  public:
-  ProxyIntake(net::Loop& loop, observe::Metrics& metrics) : loop_(loop), metrics_(metrics) {}
+  ProxyIntake(net::Loop& loop, observe::Metrics& metrics) : loop_(loop), metrics_(metrics), refusals_(loop) {}
 
   /// `on_read` gets the connection with the addresses that count, never before this returns. Without a good header the
   /// connection is reset and `on_read` destroyed without a call.
@@ -34,8 +34,7 @@ class ProxyIntake {
   net::Loop& loop_;
   observe::Metrics& metrics_;
   std::list<Waiting> waiting_;
-  std::uint64_t next_line_ = 0;  ///< When the log may have one more, by the loop's clock.
-  std::size_t unlogged_ = 0;
+  SparseLine refusals_;
 };
 
 }  // namespace pasvgate::server

@@ -14,6 +14,9 @@
 namespace pasvgate::server {
 namespace {
 
+// Somebody else on this host may listen on a port of the pool; that it is more than some is unlikely.
+constexpr int kOtherPorts = 4;
+
 gateway::Leg leg_of(net::Relay::Side side) {
   return side == net::Relay::Side::Client ? gateway::Leg::Client : gateway::Leg::Backend;
 }
@@ -21,8 +24,13 @@ gateway::Leg leg_of(net::Relay::Side side) {
 }  // namespace
 
 void SessionDriver::execute(const gateway::TakeLease& action) {
+  other_ports_ = action.port ? 0 : kOtherPorts;
+  ask_for_lease(action.port);
+}
+
+void SessionDriver::ask_for_lease(std::optional<std::uint16_t> port) {
   wants_lease_ = true;
-  worker_.take_lease({id_, worker_.index()}, client_address_.address, action.port,
+  worker_.take_lease({id_, worker_.index()}, client_address_.address, port,
                      [this](std::optional<gateway::LeaseFailure> refused) {
                        if (!refused) return start_lease_timer(config_->passive_ports.lease_wait);
                        wants_lease_ = false;
@@ -206,6 +214,7 @@ void SessionDriver::lease_ready(const gateway::Lease& lease, bool opened) {
   }
   wants_lease_ = false;
   stop_lease_timer();
+  if (!opened && other_ports_-- > 0) return ask_for_lease({});
   if (!opened) return handle(gateway::LeaseRefused{gateway::LeaseFailure::Exhausted});
   lease_ = lease;
   start_lease_timer(config_->passive_ports.lease_timeout);

@@ -159,6 +159,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   bool tell_client(const net::Fd& backend);
   void leg_unreachable(gateway::Leg leg, const net::Error& error);
   [[nodiscard]] std::optional<ftp::Endpoint> active_source(const ftp::Address& to) const;
+  void ask_for_lease(std::optional<std::uint16_t> port);
   void start_lease_timer(std::chrono::milliseconds delay);
   void stop_lease_timer();
   void lease_timed_out();
@@ -200,6 +201,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
 
   std::optional<gateway::Lease> lease_;
   bool wants_lease_ = false;
+  int other_ports_ = 0;                      ///< That may be tried where the one that was leased can't be opened.
   std::array<DataLeg, 2> data_legs_;         ///< By gateway::Leg.
   std::unique_ptr<net::Acceptor> acceptor_;  ///< For an active backend.
   std::string proxy_header_;                 ///< For the backend's data connection, when the client's is here.

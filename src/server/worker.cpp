@@ -46,6 +46,10 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       proxied_data_(loop_, shared.metrics),
       blind_transfers_(loop_, pipes_, shared.metrics,
                        [this](const ftp::Address& client, int change) { blind_changed(client, change); }),
+      range_turn_(loop_.uv(), [this] { sync_some_ports(); }),
+      pauses_(loop_),
+      strays_(loop_),
+      shut_ports_(loop_),
       next_session_(first_session_id(index)) {
   loop_.on_turn(shared.metrics.worker_turns(index));
 }
@@ -78,7 +82,9 @@ void Worker::on(NewConfig message) {
 
 void Worker::open_listener(ListenerSocket added) {
   auto open = std::make_unique<OpenListener>(std::move(added.listener), std::move(added.socket), net::Poll{});
-  open->poll = net::Poll(loop_, open->socket.get(), [this, here = open.get()](int) { accept_sessions(*here); });
+  open->poll = net::Poll(loop_, open->socket.get(), [this, here = open.get()](int events) {
+    events < 0 ? pause_accepting(kUnwatched) : accept_sessions(*here);
+  });
   if (!accepting_paused_) open->poll.want(UV_READABLE);
   prepare(*open);
   listeners_.push_back(std::move(open));
@@ -99,7 +105,7 @@ void Worker::accept_sessions(OpenListener& listener) {
       admit(std::move(*accepted), listener.settings);
       continue;
     }
-    if (accepted.error().is_ours()) pause_accepting();
+    if (accepted.error().is_ours()) pause_accepting(kNoDescriptors);
     // ECONNABORTED and its like: that client is gone, the next one is not.
     if (accepted.error().code == EAGAIN || accepted.error().is_ours()) return;
   }
@@ -164,11 +170,14 @@ void Worker::start_session(net::Accepted client, const config::Listener& listene
   here.begin();
 }
 
-void Worker::pause_accepting() {
+void Worker::pause_accepting(std::string_view why) {
   if (accepting_paused_) return;
   accepting_paused_ = true;
   shared_.metrics.limit_hit(observe::Metrics::Limit::Descriptors);
-  observe::log(config::LogLevel::Error, "no descriptors left, accepting pauses");
+  // It may come again with every pause.
+  if (const std::size_t count = pauses_.count(); count != 0) {
+    observe::log(config::LogLevel::Error, why, {{"count", std::to_string(count), observe::Field::Kind::Number}});
+  }
   for (auto& listener : listeners_) listener->poll.want(0);
   for (auto& [index, polls] : open_ports_) {
     for (auto& poll : polls) poll.want(0);
@@ -242,6 +251,8 @@ void Worker::on(const StopNow& message) {
   open_ports_.clear();
   accept_pause_.close();
   next_turn_.close();
+  range_turn_.close();
+  range_syncs_.clear();
   mailbox_.close();
   message.done->count_down();
 }

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
+#include <string_view>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -19,6 +22,7 @@
 #include "server/proxy_intake.h"
 #include "server/session_place.h"
 #include "server/shared.h"
+#include "server/sparse_line.h"
 
 namespace pasvgate::server {
 
@@ -76,6 +80,8 @@ class Worker {
  private:
   // Accepted in one callback, so that a flood of connections leaves the running sessions their turn.
   static constexpr int kAcceptsPerTurn = 64;
+  static constexpr std::string_view kNoDescriptors = "no descriptors left, accepting pauses";
+  static constexpr std::string_view kUnwatched = "a listening socket can't be watched, accepting pauses";
   struct OpenListener {
     config::Listener settings;
     net::Fd socket;
@@ -83,6 +89,12 @@ class Worker {
   };
   /// The polls of one of our ports while it is open.
   using PortPolls = std::vector<net::Poll>;
+  /// An order to look at every port that this worker owns.
+  struct RangeSync {
+    std::optional<gateway::Lessee> asked;  ///< Who is told of the end.
+    std::size_t due;                       ///< The end: `ports_seen_` then.
+    bool synced = true;
+  };
 
   void on(NewConfig message);
   void on(const OpenPort& message);
@@ -106,12 +118,15 @@ class Worker {
   void start_session(net::Accepted client, const config::Listener& listener,
                      const std::shared_ptr<const config::Config>& config, const std::shared_ptr<const TlsContexts>& tls,
                      SessionPlace place);
-  void pause_accepting();
+  /// For a moment: nothing can be accepted, or a socket that is accepted on can't be watched.
+  void pause_accepting(std::string_view why);
   void resume_accepting();
 
   /// Opens or closes the port as its leases ask. False when it can't be opened.
   bool sync_port(std::size_t index);
-  bool sync_range();
+  void sync_range(std::optional<gateway::Lessee> asked);
+  void sync_some_ports();
+  [[nodiscard]] std::size_t owned_ports() const;
   void blind_changed(const ftp::Address& client, int change);
   void accept_data(std::size_t index, std::size_t socket);
   bool claim_lease(std::size_t index, net::Accepted client);
@@ -140,6 +155,12 @@ class Worker {
   ProxyIntake proxied_sessions_;
   ProxyIntake proxied_data_;
   BlindTransfers blind_transfers_;
+  net::NextTurn range_turn_;
+  std::deque<RangeSync> range_syncs_;  ///< By `due`.
+  std::size_t ports_seen_ = 0;         ///< For `range_syncs_`, round and round.
+  SparseLine pauses_;
+  SparseLine strays_;
+  SparseLine shut_ports_;
   bool accepting_paused_ = false;
   std::unordered_map<std::uint64_t, std::unique_ptr<SessionDriver>> sessions_;
   std::vector<std::unique_ptr<SessionDriver>> dead_sessions_;

@@ -105,11 +105,17 @@ bool Worker::sync_port(std::size_t index) {
   PortPolls polls;
   for (std::size_t number = 0; number < sockets.size(); ++number) {
     if (const auto listening = net::start_listening(sockets[number], kPortBacklog); !listening) {
-      observe::log(config::LogLevel::Error, "a passive port can't be opened", {{"error", listening.error().text()}});
+      if (const std::size_t count = shut_ports_.count(); count != 0) {
+        observe::log(
+            config::LogLevel::Error, "a passive port can't be opened",
+            {{"error", listening.error().text()}, {"count", std::to_string(count), observe::Field::Kind::Number}});
+      }
       for (const auto& socket : sockets) net::stop_listening(socket);
       return false;
     }
-    polls.emplace_back(loop_, sockets[number].get(), [this, index, number](int) { accept_data(index, number); });
+    polls.emplace_back(loop_, sockets[number].get(), [this, index, number](int events) {
+      events < 0 ? pause_accepting(kUnwatched) : accept_data(index, number);
+    });
     if (!accepting_paused_) polls.back().want(UV_READABLE);
   }
   open_ports_.emplace(index, std::move(polls));
@@ -120,7 +126,7 @@ void Worker::accept_data(std::size_t index, std::size_t socket) {
   for (int count = 0; count < kAcceptsPerTurn; ++count) {
     auto accepted = net::accept_tcp(shared_.port_sockets.at(index)[socket]);
     if (!accepted) {
-      if (accepted.error().is_ours()) pause_accepting();
+      if (accepted.error().is_ours()) pause_accepting(kNoDescriptors);
       if (accepted.error().code == EAGAIN || accepted.error().is_ours()) break;
       if (accepted.error().code == EINVAL) break;  // closed by a lease that ended in this very loop
       continue;
@@ -150,7 +156,10 @@ bool Worker::claim_lease(std::size_t index, net::Accepted client) {
     client.socket.reset();
     shared_.metrics.data_rejected(observe::Metrics::Rejected::NoLease);
     shared_.refusals.add(client.peer.address, "data connection", "no lease waits for this client on the port");
-    observe::log(config::LogLevel::Warn, "data connection without a lease", {{"client", client.peer.text()}});
+    if (const std::size_t count = strays_.count(); count != 0) {
+      observe::log(config::LogLevel::Warn, "data connection without a lease",
+                   {{"client", client.peer.text()}, {"count", std::to_string(count), observe::Field::Kind::Number}});
+    }
     lease_ended(index, served);
     return true;
   }

@@ -3,12 +3,14 @@
 import os
 import re
 import socket
+import tempfile
 import threading
 import unittest
 
 import tap
 from harness import Gateway
 from raw import Raw, read_all, reset
+from shim import UNWATCHED, preloading
 from stub import Stub
 from waiting import free_port, free_range, seconds, until
 
@@ -302,6 +304,34 @@ def send_until_refused(data):
             data.sendall(BIG)
     except OSError:
         pass
+
+
+class Unwatched(unittest.TestCase):
+    def test_listening_sockets_that_can_t_be_watched(self):
+        """The kernel is out of memory for it (fs.epoll.max_user_watches): accepting pauses, without spinning, and goes on."""
+        environment, full = preloading(UNWATCHED, self.enterContext(tempfile.TemporaryDirectory()))
+        with ActiveStub() as stub, Gateway(stub.address, environment=environment, workers=1,
+                                           backends={"default": {"data_mode": "active"}}) as gateway:
+            with Raw(gateway.address) as client, Raw(gateway.address, greeting=False) as waiting:
+                client.login()
+                self.assertEqual(waiting.reply().code, 220)
+                full.touch()
+                data = client.connect(client.pasv())
+                client.send("RETR hello.txt\r\n")
+                gateway.wait_log("can't be watched")
+                with Raw(gateway.address, greeting=False) as late:
+                    before = gateway.cpu_seconds()
+                    with self.assertRaises(TimeoutError):
+                        late.line(0.5)
+                    self.assertLess(gateway.cpu_seconds() - before, 0.2)
+                    self.assertEqual(waiting.login().command("NOOP").code, 200)
+                    full.unlink()
+                    self.assertEqual(late.reply().code, 220)
+                self.assertEqual(client.reply().code, 150)
+                self.assertEqual(client.finish(data, None), HELLO)
+            # Some pauses, one line.
+            self.assertGreater(gateway.metric("limits_hit_total", limit="descriptors"), 2)
+            self.assertEqual(gateway.log_text().count("can't be watched"), 1)
 
 
 if __name__ == "__main__":

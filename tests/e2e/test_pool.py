@@ -13,6 +13,7 @@ import unittest
 import tap
 from harness import BINARY, Gateway
 from raw import Raw, read_all
+from shim import UNLISTENED, preloading
 from stub import Stub
 from waiting import seconds
 
@@ -235,6 +236,17 @@ class OpenOnlyWhileLeased(unittest.TestCase):
             self.assertEqual(read_all(data), b"hello\r\n")
             self.assertEqual(client.reply().code, 226)
             data.close()
+
+    def test_other_ports_when_some_can_t_be_opened(self):
+        environment, taken = preloading(UNLISTENED, self.enterContext(tempfile.TemporaryDirectory()))
+        with Stub() as stub, Gateway(stub.address, ports=8, workers=1, environment=environment) as gateway:
+            taken.touch()
+            with Raw(gateway.address) as client:
+                client.login()
+                for _ in range(20):
+                    self.assertEqual(client.pasv()[1] % 2, 1)
+            gateway.wait_log("a passive port can't be opened")
+            self.assertEqual(gateway.log_text().count("a passive port can't be opened"), 1)  # a minute
 
 
 if __name__ == "__main__":
