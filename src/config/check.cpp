@@ -44,6 +44,7 @@ class Check {
     }
     advertised_ports();
     same_ports();
+    bandwidth();
     admin();
   }
 
@@ -213,6 +214,20 @@ class Check {
     fail("/passive_ports/advertise", in_quotes(advertise->text()) + " has " + ports(advertise->size()) +
                                          ", but passive_ports.listen " + in_quotes(listen.text()) + " has " +
                                          ports(listen.size()) + "; write as many");
+  }
+
+  /// Nobody waits for what is slower: it is another unit that was meant.
+  void bandwidth() {
+    static constexpr std::size_t kLeast = 1024;
+    const auto enough = [this](const std::string& name, std::size_t rate) {
+      if (rate == 0 || rate >= kLeast) return;
+      fail("/limits/bandwidth/" + name, std::to_string(rate) + " is less than " + std::to_string(kLeast) +
+                                            " bytes per second; write more, or 0 for no limit");
+    };
+    enough("transfer", config_.bandwidth.transfer);
+    enough("session", config_.bandwidth.session);
+    enough("user", config_.bandwidth.user);
+    enough("listener", config_.bandwidth.listener);
   }
 
   void admin() {

@@ -229,6 +229,17 @@ struct Limits {
   bool operator==(const Limits&) const = default;
 };
 
+/// In bytes per second, downloads and uploads together; 0: no limit. Keys of `limits.bandwidth`, but no part of what
+/// each session copies.
+struct Bandwidth {
+  std::size_t transfer = 0;  ///< Of each one.
+  std::size_t session = 0;   ///< Of the transfers of each one.
+  std::size_t user = 0;      ///< Of all sessions of one user of a backend.
+  std::size_t listener = 0;  ///< Of all sessions of each one.
+  bool operator==(const Bandwidth&) const = default;
+  [[nodiscard]] bool is_set() const { return transfer + session + user + listener > 0; }
+};
+
 /// What a client may do.
 struct Policy {
   bool allow_active = true;  ///< PORT and EPRT.
@@ -301,6 +312,7 @@ struct Config {
   Tls tls;
   Policy policy;
   Limits limits;
+  Bandwidth bandwidth;
   Timeouts timeouts;
   Milliseconds drain_timeout{30'000};
   Admin admin;

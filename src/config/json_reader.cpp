@@ -114,6 +114,13 @@ void read_limits(const Object& object, Limits& limits) {
   object.read("leases_per_client", limits.leases_per_client);
 }
 
+void read_bandwidth(const Object& object, Bandwidth& bandwidth) {
+  object.read("transfer", bandwidth.transfer);
+  object.read("session", bandwidth.session);
+  object.read("user", bandwidth.user);
+  object.read("listener", bandwidth.listener);
+}
+
 void read_timeouts(const Object& object, Timeouts& timeouts) {
   object.read("greeting", timeouts.greeting);
   object.read("login", timeouts.login);
@@ -150,7 +157,10 @@ void read_all(const Object& file, Config& config) {
   file.section("passive_ports", [&](const Object& object) { read_passive_ports(object, config.passive_ports); });
   file.section("tls", [&](const Object& object) { read_tls(object, config.tls); });
   file.section("policy", [&](const Object& object) { read_policy(object, config.policy); });
-  file.section("limits", [&](const Object& object) { read_limits(object, config.limits); });
+  file.section("limits", [&](const Object& object) {
+    read_limits(object, config.limits);
+    object.section("bandwidth", [&](const Object& inner) { read_bandwidth(inner, config.bandwidth); });
+  });
   file.section("timeouts", [&](const Object& object) { read_timeouts(object, config.timeouts); });
   file.read("drain_timeout", config.drain_timeout);
   file.section("admin", [&](const Object& object) {

@@ -11,6 +11,7 @@ namespace pasvgate::config {
 namespace {
 
 constexpr std::uint64_t kSecond = 1'000;
+constexpr std::uint64_t kMostBandwidth = 1'000'000'000'000;
 constexpr std::uint64_t kYear = 365ULL * 24 * 3600 * kSecond;
 
 }  // namespace
@@ -196,6 +197,14 @@ const std::vector<KeyRow>& key_rows() {
       {"/limits/sessions", Integer, "10000", "Sessions at one time.", 1, 1'000'000},
       {"/limits/leases_per_client", Integer, "64", "Passive ports that one client address may hold at one time.", 1,
        65'535},
+      {"/limits/bandwidth/transfer", Integer, "0", "Bytes per second of each transfer; 0 is no limit.", 0,
+       kMostBandwidth},
+      {"/limits/bandwidth/session", Integer, "0",
+       "Bytes per second of each session's transfers, one after another; 0 is no limit.", 0, kMostBandwidth},
+      {"/limits/bandwidth/user", Integer, "0",
+       "Bytes per second of all transfers of one user of a backend; 0 is no limit.", 0, kMostBandwidth},
+      {"/limits/bandwidth/listener", Integer, "0", "Bytes per second of all transfers of each listener; 0 is no limit.",
+       0, kMostBandwidth},
       {"/timeouts/greeting", Duration, R"("30s")", "How long the backend may take to send its 220.", 1, kYear},
       {"/timeouts/login", Duration, R"("60s")", "How long a client may take from the 220 to a successful login.", 1,
        kYear},

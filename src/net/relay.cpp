@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <initializer_list>
+#include <limits>
 #include <utility>
 
 namespace pasvgate::net {
@@ -115,7 +116,7 @@ void Relay::pump(ftp::Direction direction) {
   const std::uint64_t before = now.bytes;
   Step step = Step::Progress;
   for (int round = 0; round < kRoundsPerTurn && step == Step::Progress; ++round) {
-    const Step filled = fill(direction);
+    const Step filled = fill_in_pace(direction);
     if (filled == Step::Broken) return fail(source_side(direction), false);
     step = drain(direction);
     if (step == Step::Broken) return fail(sink_side(direction), false);
@@ -124,11 +125,29 @@ void Relay::pump(ftp::Direction direction) {
     if (over_) return;
     if (filled == Step::Blocked && now.in_flight == 0) break;
   }
+  if (pace_) pace_->give_back();
   if (now.bytes != before) {
     last_progress_ = loop_.now();
     listener_.on_moved(direction, now.bytes - before);
   }
   if (!over_ && now.sink_shut) check_delivery(direction);
+}
+
+Relay::Step Relay::fill_in_pace(ftp::Direction direction) {
+  if (!pace_) return fill(direction, std::numeric_limits<std::size_t>::max());
+  Flow& now = flow(direction);
+  if (now.source_ended || now.blocked || now.starved || now.held) return Step::Blocked;
+  const auto [most, wait] = pace_->ask(loop_.now());
+  if (most == 0) {
+    now.held = true;
+    hold_ends_ = loop_.now() + static_cast<std::uint64_t>(wait.count());
+    start_timer();
+    return Step::Blocked;
+  }
+  const std::uint64_t before = now.bytes + now.in_flight;
+  const Step filled = fill(direction, most);
+  pace_->used(now.bytes + now.in_flight - before, loop_.now());
+  return filled;
 }
 
 void Relay::end_sink(ftp::Direction direction) {
@@ -188,7 +207,7 @@ void Relay::update_interest() {
       here.poll.want(0);  // Nothing can come; the poll would report HUP for ever.
       continue;
     }
-    const bool waits = flow(inbound).blocked || flow(inbound).starved;
+    const bool waits = flow(inbound).blocked || flow(inbound).starved || flow(inbound).held;
     if (waits && flow(outbound).sink_shut) {
       here.poll.want(0);  // The same, while nothing can be taken: what ends that wait goes on with us.
       continue;
@@ -208,6 +227,10 @@ void Relay::start_timer(std::chrono::milliseconds quiet) {
   auto delay = std::max(stall() - quiet, 1ms);
   if (delivery_poll_ > 0ms) delay = std::min(delay, delivery_poll_);
   if (flow(Download).starved || flow(Upload).starved) delay = std::min(delay, kPipeRetry);
+  if (flow(Download).held || flow(Upload).held) {
+    const auto now = loop_.now();
+    delay = std::min(delay, std::chrono::milliseconds(std::max(hold_ends_, now + 1) - now));
+  }
   timer_.start(delay);
 }
 
@@ -222,7 +245,12 @@ void Relay::on_timer() {
     delivery_poll_ = waits ? std::min(delivery_poll_ * 2, kSlowestDeliveryPoll) : 0ms;
   }
   for (const ftp::Direction direction : {Download, Upload}) {
-    if (!over_ && std::exchange(flow(direction).starved, false)) pump(direction);
+    Flow& now = flow(direction);
+    // We have kept it waiting: a stall is counted from here.
+    if (now.held) progressed();
+    const bool was_held = std::exchange(now.held, false);
+    const bool was_starved = std::exchange(now.starved, false);
+    if (!over_ && (was_held || was_starved)) pump(direction);
   }
   if (is_over()) return;
   update_interest();

@@ -3,10 +3,13 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "ftp/command.h"
 #include "net/loop.h"
+#include "net/pace.h"
 #include "net/pipe_pool.h"
 #include "net/socket.h"
 #include "net/tls.h"
@@ -40,6 +43,8 @@ class Relay {
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
 
+  /// Before the loop's next turn, when nothing has been read yet.
+  void set_pace(std::unique_ptr<Pace> pace) { pace_ = std::move(pace); }
   /// The transfer is sure to come, with its bytes in this direction: handshakes that haven't begun are overdue from
   /// now.
   virtual void expect(ftp::Direction) {}
@@ -75,6 +80,7 @@ class Relay {
     bool delivered = false;
     bool blocked = false;  ///< The sink takes no more for now.
     bool starved = false;  ///< There is no pipe for now, or no room of which an event would tell.
+    bool held = false;     ///< The pace lets nothing be read before `hold_ends_`.
   };
   enum class Step : std::uint8_t { Progress, Blocked, Broken };
 
@@ -82,8 +88,9 @@ class Relay {
   /// By the subclass's constructor, at its end.
   void start();
 
-  /// Reads from the source into what the flow keeps. Sets `source_ended` at its end.
-  virtual Step fill(ftp::Direction direction) = 0;
+  /// Reads from the source into what the flow keeps, at most `most` bytes, or the record that they are in. Sets
+  /// `source_ended` at its end.
+  virtual Step fill(ftp::Direction direction, std::size_t most) = 0;
   /// Writes what the flow keeps to the sink: all, or Blocked with `blocked` set.
   virtual Step drain(ftp::Direction direction) = 0;
   /// `drain` for a flow whose bytes are in `pipe`.
@@ -126,6 +133,7 @@ class Relay {
  private:
   void on_ready(Side side, int events);
   void pump(ftp::Direction direction);
+  Step fill_in_pace(ftp::Direction direction);
   void end_sink(ftp::Direction direction);
   void check_delivery(ftp::Direction direction);
   void update_interest();
@@ -139,6 +147,8 @@ class Relay {
   Timer timer_;
   std::chrono::milliseconds stall_;
   std::uint64_t last_progress_;
+  std::unique_ptr<Pace> pace_;  ///< None: there is no limit.
+  std::uint64_t hold_ends_ = 0;
   std::chrono::milliseconds delivery_poll_{0};  ///< 0: nothing to poll for.
   bool prepared_ = true;
   bool over_ = false;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -30,11 +31,11 @@ SpliceRelay::~SpliceRelay() {
   }
 }
 
-Relay::Step SpliceRelay::fill(ftp::Direction direction) {
+Relay::Step SpliceRelay::fill(ftp::Direction direction, std::size_t most) {
   Flow& now = flow(direction);
   Lane& here = lane(direction);
   if (now.source_ended || now.blocked || now.starved) return Step::Blocked;
-  if (!here.is_big) return now.in_flight > 0 ? Step::Blocked : read_small(direction);
+  if (!here.is_big) return now.in_flight > 0 ? Step::Blocked : read_small(direction, most);
   if (!here.pipe.read) {
     auto taken = pool_.take();
     if (!taken) {
@@ -46,7 +47,7 @@ Relay::Step SpliceRelay::fill(ftp::Direction direction) {
   }
   if (now.in_flight >= here.pipe.capacity) return Step::Blocked;
   const auto count = ::splice(source(direction).socket.get(), nullptr, here.pipe.write.get(), nullptr,
-                              here.pipe.capacity - now.in_flight, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+                              std::min(most, here.pipe.capacity - now.in_flight), SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
   if (count > 0) {
     now.in_flight += static_cast<std::size_t>(count);
     return Step::Progress;
@@ -54,16 +55,16 @@ Relay::Step SpliceRelay::fill(ftp::Direction direction) {
   if (count < 0 && errno != EAGAIN && errno != EINTR) return Step::Broken;
   // A full pipe says nothing about the source: it is asked again when the pipe is empty.
   if (now.in_flight > 0) return count == 0 ? Step::Progress : Step::Blocked;
-  return read_small(direction);
+  return read_small(direction, most);
 }
 
 /// With nothing in flight. A file that fits needs no pipe; and splice takes neither an urgent byte nor anything behind
 /// it: it says EAGAIN, and at the end 0 with bytes unread. So what it says of a source is believed only when recv says
 /// the same.
-Relay::Step SpliceRelay::read_small(ftp::Direction direction) {
+Relay::Step SpliceRelay::read_small(ftp::Direction direction, std::size_t most) {
   Flow& now = flow(direction);
   std::array<char, kSmallRead> bytes;  // NOLINT(*-member-init): read before use
-  const auto count = ::recv(source(direction).socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  const auto count = ::recv(source(direction).socket.get(), bytes.data(), std::min(most, bytes.size()), MSG_DONTWAIT);
   if (count == 0) {
     now.source_ended = true;
     return Step::Progress;

@@ -17,9 +17,9 @@ class SpliceRelay final : public Relay {
   ~SpliceRelay() override;
 
  private:
-  Step fill(ftp::Direction direction) override;
+  Step fill(ftp::Direction direction, std::size_t most) override;
   Step drain(ftp::Direction direction) override;
-  Step read_small(ftp::Direction direction);
+  Step read_small(ftp::Direction direction, std::size_t most);
   struct Lane {
     Pipe pipe;         ///< Taken when a first read shows that there is more.
     std::string kept;  ///< Of a small read, what the sink didn't take; before the pipe's bytes.

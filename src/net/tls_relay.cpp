@@ -120,21 +120,21 @@ TlsRelay::Way TlsRelay::choose_way(ftp::Direction direction) {
   return Way::Pipe;
 }
 
-Relay::Step TlsRelay::fill(ftp::Direction direction) {
+Relay::Step TlsRelay::fill(ftp::Direction direction, std::size_t most) {
   const Flow& now = flow(direction);
   if (now.source_ended || now.blocked) return Step::Blocked;
   if (flow(back(direction)).blocked && writes_first(source_side(direction))) return Step::Blocked;
   Way& way = ways_.at(std::to_underlying(direction));
   if (way == Way::Unknown) way = choose_way(direction);
-  return way == Way::Pipe ? fill_pipe(direction) : fill_buffer(direction);
+  return way == Way::Pipe ? fill_pipe(direction, most) : fill_buffer(direction, most);
 }
 
-Relay::Step TlsRelay::fill_pipe(ftp::Direction direction) {
+Relay::Step TlsRelay::fill_pipe(ftp::Direction direction, std::size_t most) {
   Flow& now = flow(direction);
   const Pipe& pipe = pipes_.at(std::to_underlying(direction));
   if (now.in_flight >= pipe.capacity) return Step::Blocked;
   const auto count = ::splice(source(direction).socket.get(), nullptr, pipe.write.get(), nullptr,
-                              pipe.capacity - now.in_flight, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+                              std::min(most, pipe.capacity - now.in_flight), SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
   if (count > 0) {
     now.in_flight += static_cast<std::size_t>(count);
     return Step::Progress;
@@ -159,14 +159,14 @@ Relay::Step TlsRelay::read_into_pipe(ftp::Direction direction) {
   return Step::Progress;
 }
 
-Relay::Step TlsRelay::fill_buffer(ftp::Direction direction) {
+Relay::Step TlsRelay::fill_buffer(ftp::Direction direction, std::size_t most) {
   Flow& now = flow(direction);
   if (now.in_flight > 0) return Step::Blocked;
   Buffer& buffer = buffers_.at(std::to_underlying(direction));
   if (!buffer.bytes) buffer.bytes = std::make_unique_for_overwrite<char[]>(kBufferBytes);  // NOLINT(*-avoid-c-arrays)
   buffer.start = 0;
   const Side side = source_side(direction);
-  const std::span whole(buffer.bytes.get(), kBufferBytes);
+  const std::span whole(buffer.bytes.get(), std::min(most, kBufferBytes));
   while (now.in_flight < whole.size()) {
     const auto [step, count] = receive(side, whole.subspan(now.in_flight));
     if (step == Tls::Step::Done) {

@@ -45,7 +45,7 @@ class TlsRelay final : public Relay {
     Stage stage = Stage::Up;
   };
 
-  Step fill(ftp::Direction direction) override;
+  Step fill(ftp::Direction direction, std::size_t most) override;
   Step drain(ftp::Direction direction) override;
   Step say_end(ftp::Direction direction) override;
   [[nodiscard]] bool says_end(Side side) const override { return secure(side).secured.tls != nullptr; }
@@ -58,8 +58,8 @@ class TlsRelay final : public Relay {
   Tls::Moved receive(Side side, std::span<char> into);
   Tls::Moved send(Side side, std::string_view bytes);
   Way choose_way(ftp::Direction direction);
-  Step fill_buffer(ftp::Direction direction);
-  Step fill_pipe(ftp::Direction direction);
+  Step fill_buffer(ftp::Direction direction, std::size_t most);
+  Step fill_pipe(ftp::Direction direction, std::size_t most);
   Step read_into_pipe(ftp::Direction direction);
   bool must_wait_for_room(ftp::Direction direction);
   /// What it means that the source gave nothing, and `step` instead.

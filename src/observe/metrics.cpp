@@ -36,7 +36,9 @@ constexpr std::array<std::string_view, 3> kRejections{"no_lease", "session_gone"
 constexpr std::array<std::string_view, 5> kProxyHeaders{"ok", "own", "malformed", "timeout", "closed"};
 constexpr std::array<std::string_view, 6> kLeaseEvents{"taken",   "accepted",  "expired",
                                                        "dropped", "exhausted", "client_limit"};
-constexpr std::array<std::string_view, 4> kLimits{"sessions", "descriptors", "destination", "ban"};
+constexpr std::array<std::string_view, 8> kLimits{
+    "sessions",           "descriptors",       "destination",    "ban",
+    "bandwidth_transfer", "bandwidth_session", "bandwidth_user", "bandwidth_listener"};
 
 constexpr std::size_t kVerbs = std::to_underlying(ftp::Verb::Other) + std::size_t{1};
 constexpr std::size_t kEndReasons = std::to_underlying(gateway::EndReason::Refused) + std::size_t{1};
@@ -159,10 +161,11 @@ struct Metrics::State {
           .Help("How long the turns of a worker's loop took, in seconds: so long do its other sessions wait.")
           .Register(registry);
 
-  CounterSet<Limit, 4> limits{
+  CounterSet<Limit, 8> limits{
       counters(
           registry, "limits_hit_total",
-          "Clients that were turned away because a limit was reached or their destination isn't allowed, by limit."),
+          "Clients that were turned away because a limit was reached or their destination isn't allowed, by limit; for "
+          "those of bandwidth the transfers that they held back."),
       "limit", kLimits};
   Gauge& bans = gauges(registry, "bans_active", "Networks whose clients are kept out now.").Add({});
   CounterSet<Outcome, 2> reloads{

@@ -55,7 +55,16 @@ class Metrics {
   /// When each of these files' certificates expires, in seconds since 1970; of no other file anything is told any more.
   void certificate_expiries(const std::map<std::string, std::int64_t>& files);
 
-  enum class Limit : std::uint8_t { Sessions, Descriptors, Destination, Ban };
+  enum class Limit : std::uint8_t {
+    Sessions,
+    Descriptors,
+    Destination,
+    Ban,
+    BandwidthTransfer,
+    BandwidthSession,
+    BandwidthUser,
+    BandwidthListener
+  };
   void limit_hit(Limit limit);
   void bans(std::size_t active);
   void config_reload(bool ok, std::chrono::system_clock::time_point now);

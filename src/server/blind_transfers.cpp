@@ -37,6 +37,7 @@ class BlindTransfers::Transfer final : public net::Relay::Listener {
       net::tune_data(*backend);
       relay_ = std::make_unique<net::SpliceRelay>(owner_.loop_, owner_.pipes_, std::move(client_), std::move(*backend),
                                                   way_.stall, *this);
+      relay_->set_pace(std::move(way_.pace));
       return;
     }
     observe::log(config::LogLevel::Warn, "data port unreachable",

@@ -8,6 +8,7 @@
 
 #include "net/handle.h"
 #include "net/loop.h"
+#include "net/pace.h"
 #include "net/pipe_pool.h"
 #include "net/socket.h"
 #include "observe/metrics.h"
@@ -30,6 +31,7 @@ class BlindTransfers {
     std::string header;  ///< That the backend gets first; may be empty.
     std::chrono::milliseconds connect;
     std::chrono::milliseconds stall;
+    std::unique_ptr<net::Pace> pace;  ///< None: there is no limit.
   };
   void begin(net::Fd client, Way way);
   [[nodiscard]] bool empty() const { return transfers_.empty(); }

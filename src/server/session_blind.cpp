@@ -59,11 +59,13 @@ void SessionDriver::blind_data(net::Accepted client, std::uint16_t port) {
   if (backend_settings_->proxy_protocol_data) {
     header = proxy_header(backend_settings_->proxy_protocol, {client.peer, client.dialled()});
   }
-  worker_.blind_transfers().begin(std::move(client.socket), {.client = client.peer.address,
-                                                             .to = {backend_address_, port},
-                                                             .header = std::move(header),
-                                                             .connect = config_->timeouts.data_connect,
-                                                             .stall = config_->timeouts.data_stall});
+  worker_.blind_transfers().begin(std::move(client.socket),
+                                  {.client = client.peer.address,
+                                   .to = {backend_address_, port},
+                                   .header = std::move(header),
+                                   .connect = config_->timeouts.data_connect,
+                                   .stall = config_->timeouts.data_stall,
+                                   .pace = worker_.shared().bandwidth.blind_pace(config_->bandwidth, listener_.name)});
 }
 
 }  // namespace pasvgate::server

@@ -148,6 +148,10 @@ void SessionDriver::execute(const gateway::RelayData& action) {
   relay_started_ = uv_hrtime();
   relay_took_ = 0;
   relay_ = make_relay(action);
+  if (config_->bandwidth.is_set()) {
+    relay_->set_pace(worker_.shared().bandwidth.pace(config_->bandwidth, bandwidth_, listener_.name,
+                                                     std::string(backend_name_), session_.user()));
+  }
   ++worker_.shared().transfers;
 }
 

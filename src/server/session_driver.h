@@ -206,6 +206,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   std::unique_ptr<net::Acceptor> acceptor_;  ///< For an active backend.
   std::string proxy_header_;                 ///< For the backend's data connection, when the client's is here.
   std::unique_ptr<net::Relay> relay_;
+  std::unique_ptr<Bandwidth::Session> bandwidth_;  ///< From the first transfer on, where there is a limit.
   std::uint64_t relay_started_ = 0;
   std::uint64_t relay_took_ = 0;  ///< Nanoseconds of a relay that went before its transfer's note.
 

@@ -18,6 +18,7 @@
 #include "net/resolver.h"
 #include "net/socket.h"
 #include "observe/metrics.h"
+#include "server/bandwidth.h"
 #include "server/groups.h"
 #include "server/port_sockets.h"
 #include "server/refusals.h"
@@ -38,6 +39,7 @@ struct Shared {
 
   observe::Metrics metrics;
   Groups groups{metrics};
+  Bandwidth bandwidth{metrics};
   net::Guarded<gateway::PortPool> pool;
   const PortSockets port_sockets;
   /// The last good answers for the names in `advertise`.

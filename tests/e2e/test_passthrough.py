@@ -297,6 +297,18 @@ class Encrypted(unittest.TestCase):
             data.unwrap().close()
             self.assertEqual(second.reply().code, 226)
 
+    def test_bandwidth(self):
+        """Of a transfer and of the listener; whose session it is, nobody can tell."""
+        for limit in ("transfer", "listener"):
+            with self.subTest(limit), with_stub(limits={"bandwidth": {limit: 1 << 20}}) as (stub, gateway), \
+                 RawTls(gateway.address) as client:
+                stub.files["part"] = b"p" * (1 << 20)
+                client.login()
+                start = time.monotonic()
+                self.assertEqual(client.transfer("RETR part"), (stub.files["part"], 226))
+                self.assertAlmostEqual(time.monotonic() - start, 0.95, delta=0.15)
+                self.assertEqual(gateway.metric("limits_hit_total", limit=f"bandwidth_{limit}"), 1)
+
     def test_small_writes_go_at_once(self):
         """Nagle towards the backend and its delayed ACK would wait for each other, 40 ms."""
         def echo(session, _):

@@ -78,6 +78,12 @@ TEST_CASE("check: what only a whole configuration can get wrong") {
       {"PROXY headers for data alone",
        R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers": ["a"], "proxy_protocol_data": true}}})",
        R"(f: /backends/default/proxy_protocol: "off", but proxy_protocol_data asks for headers; write "v1" or "v2")"},
+      {"bandwidths in another unit",
+       R"({"listeners": [{"address": "0.0.0.0:21"}], "backends": {"default": {"servers": ["a"]}},
+           "limits": {"bandwidth": {"transfer": 1023, "session": 100, "user": 1, "listener": 1024}}})",
+       "f: /limits/bandwidth/transfer: 1023 is less than 1024 bytes per second; write more, or 0 for no limit\n"
+       "f: /limits/bandwidth/session: 100 is less than 1024 bytes per second; write more, or 0 for no limit\n"
+       "f: /limits/bandwidth/user: 1 is less than 1024 bytes per second; write more, or 0 for no limit"},
       {"admin on a listener",
        R"({"listeners": [{"address": "0.0.0.0:9121"}], "backends": {"default": {"servers": ["a"]}}})",
        R"(f: /admin/address: "127.0.0.1:9121" is taken by /listeners/0; write another port)"},

@@ -29,7 +29,8 @@ constexpr std::string_view kEveryKey = R"({
   "tls": {"certificates": [{"certificate": "a.crt", "key": "a.key"}], "client_ca": "clients.pem", "minimum_version": "1.3",
           "ciphers": "HIGH", "ciphersuites": "TLS_AES_128_GCM_SHA256", "tolerate_truncation": true, "reload_interval": "1m"},
   "policy": {"allow_active": false, "allow_fxp": true},
-  "limits": {"line_bytes": 512, "pipelined_commands": 1, "sessions": 2, "leases_per_client": 3},
+  "limits": {"line_bytes": 512, "pipelined_commands": 1, "sessions": 2, "leases_per_client": 3,
+             "bandwidth": {"transfer": 1024, "session": 2000, "user": 3000, "listener": 1000000000000}},
   "timeouts": {"greeting": "1s", "login": "2s", "idle": "3s", "reply": "4s", "backend_connect": "5ms", "data_connect": "6s",
                "data_stall": "7s", "transfer_reply": "8s", "abort": "9s", "tls_handshake": "10s"},
   "drain_timeout": "10s",
@@ -89,6 +90,7 @@ Config every_key() {
                           .lease_wait = Milliseconds(0)};
   config.policy = {.allow_active = false, .allow_fxp = true};
   config.limits = {.line_bytes = 512, .pipelined_commands = 1, .sessions = 2, .leases_per_client = 3};
+  config.bandwidth = {.transfer = 1024, .session = 2000, .user = 3000, .listener = 1'000'000'000'000};
   config.timeouts = {.greeting = Milliseconds(1000),
                      .login = Milliseconds(2000),
                      .idle = Milliseconds(3000),
