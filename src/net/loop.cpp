@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -11,8 +13,6 @@
 
 namespace pasvgate::net {
 namespace {
-
-constexpr std::size_t kIdleAlarms = 256;
 
 std::uint32_t to_epoll(int wanted) {
   std::uint32_t events = 0;
@@ -45,8 +45,6 @@ Loop::Loop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
 }
 
 Loop::~Loop() {
-  retire_alarms();
-  for (Alarm* alarm : idle_) free_alarm(alarm);
   uv_run(&loop_, UV_RUN_DEFAULT);
   if (uv_loop_close(&loop_) != 0) {
     // Only a handle whose owner outlived the loop gets here: a broken invariant, which the test builds must not miss.
@@ -62,8 +60,8 @@ void Loop::run() {
   uv_run(&loop_, UV_RUN_NOWAIT);
   for (;;) {
     apply_changes();
-    if (watches_ == 0 && uv_loop_alive(&loop_) == 0) return;
-    const int count = ::epoll_wait(epoll_, events_.data(), kEventsPerTurn, uv_backend_timeout(&loop_));
+    if (watches_ == 0 && !timers_.has_armed() && uv_loop_alive(&loop_) == 0) return;
+    const int count = ::epoll_wait(epoll_, events_.data(), kEventsPerTurn, sleep_milliseconds());
     const std::uint64_t began = uv_hrtime();
     uv_update_time(&loop_);
     dispatch(count);
@@ -94,6 +92,7 @@ void Loop::dispatch(int count) {
     if (events == EPOLLHUP) events |= wanted;
     if (const int ready = from_epoll(events); ready != 0) watch.callback(ready);
   }
+  fire_alarms();
   if (uv_is_ready || uv_backend_timeout(&loop_) == 0) uv_run(&loop_, UV_RUN_NOWAIT);
 }
 
@@ -109,40 +108,29 @@ void Loop::apply_changes() {
   }
   changed_.clear();
   closed_.clear();
-  retire_alarms();
-}
-
-Loop::Alarm* Loop::take_alarm() {
-  if (idle_.empty()) {
-    auto* alarm = new Alarm{.loop = *this};
-    uv_timer_init(&loop_, &alarm->uv);
-    alarm->uv.data = alarm;
-    return alarm;
-  }
-  Alarm* alarm = idle_.back();
-  idle_.pop_back();
-  return alarm;
-}
-
-void Loop::close(Alarm* alarm) {
-  uv_timer_stop(&alarm->uv);
-  retired_.push_back(alarm);
-}
-
-void Loop::retire_alarms() {
-  for (Alarm* alarm : retired_) {
-    alarm->callback = nullptr;
-    if (idle_.size() < kIdleAlarms) {
-      idle_.push_back(alarm);
-    } else {
-      free_alarm(alarm);
-    }
-  }
   retired_.clear();
 }
 
-void Loop::free_alarm(Alarm* alarm) {
-  uv_close(reinterpret_cast<uv_handle_t*>(&alarm->uv), [](uv_handle_t* uv) { delete static_cast<Alarm*>(uv->data); });
+/// How long nothing will be to do by itself; -1 for ever.
+int Loop::sleep_milliseconds() const {
+  const int most = uv_backend_timeout(&loop_);
+  const auto next = timers_.next();
+  if (!next) return most;
+  const std::uint64_t left = *next > now() ? std::min<std::uint64_t>(*next - now(), INT_MAX) : 0;
+  return most < 0 ? static_cast<int>(left) : std::min(most, static_cast<int>(left));
+}
+
+void Loop::fire_alarms() {
+  due_.clear();
+  timers_.take_due(now(), due_);
+  for (auto* entry : due_) {
+    if (TimerQueue::fire(*entry)) static_cast<Alarm*>(entry)->callback();
+  }
+}
+
+void Loop::close(std::unique_ptr<Alarm> alarm) {
+  timers_.remove(*alarm);
+  retired_.push_back(std::move(alarm));
 }
 
 void Loop::apply(Watch& watch) {
@@ -188,14 +176,16 @@ void Poll::GiveToLoop::operator()(Loop::Watch* watch) const noexcept {
   watch->loop.close(std::unique_ptr<Loop::Watch>(watch));
 }
 
-Timer::Timer(Loop& loop, Callback on_fire) : alarm_(loop.take_alarm()) { alarm_->callback = std::move(on_fire); }
+Timer::Timer(Loop& loop, Callback on_fire) : alarm_(new Loop::Alarm(loop, std::move(on_fire))) {}
 
 void Timer::start(std::chrono::milliseconds delay) {
-  uv_timer_start(
-      &alarm_->uv, [](uv_timer_t* uv) { static_cast<Loop::Alarm*>(uv->data)->callback(); },
-      static_cast<std::uint64_t>(delay.count()), 0);
+  Loop& loop = alarm_->loop;
+  const auto count = std::max<std::chrono::milliseconds::rep>(delay.count(), 0);
+  loop.timers_.start(*alarm_, loop.now() + static_cast<std::uint64_t>(count));
 }
 
-void Timer::GiveToLoop::operator()(Loop::Alarm* alarm) const noexcept { alarm->loop.close(alarm); }
+void Timer::GiveToLoop::operator()(Loop::Alarm* alarm) const noexcept {
+  alarm->loop.close(std::unique_ptr<Loop::Alarm>(alarm));
+}
 
 }  // namespace pasvgate::net
