@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "net/run_delay.h"
+
 namespace pasvgate::net {
 namespace {
 
@@ -58,14 +60,15 @@ Loop::~Loop() {
 void Loop::run() {
   // libuv tells epoll of its own descriptors only when it is run.
   uv_run(&loop_, UV_RUN_NOWAIT);
+  RunDelay clock;
   for (;;) {
     apply_changes();
     if (watches_ == 0 && !timers_.has_armed() && uv_loop_alive(&loop_) == 0) return;
     const int count = ::epoll_wait(epoll_, events_.data(), kEventsPerTurn, sleep_milliseconds());
-    const std::uint64_t began = uv_hrtime();
+    if (told_) clock.turn_begins(uv_hrtime());
     uv_update_time(&loop_);
     dispatch(count);
-    if (told_) told_(std::chrono::nanoseconds(uv_hrtime() - began));
+    if (told_) told_(std::chrono::nanoseconds(clock.turn_ends(uv_hrtime())));
   }
 }
 

@@ -36,7 +36,7 @@ class Loop {
   void run();
   /// Milliseconds since some moment, cached by the loop.
   [[nodiscard]] std::uint64_t now() const { return uv_now(&loop_); }
-  /// Called after each turn with the time that its work took. Before `run`.
+  /// Called after each turn with the time that its work took (RunDelay). Before `run`.
   void on_turn(std::function<void(std::chrono::nanoseconds)> told) { told_ = std::move(told); }
 
  private:

@@ -158,7 +158,9 @@ struct Metrics::State {
   prometheus::Family<Histogram>& worker_turns =
       prometheus::BuildHistogram()
           .Name("pasvgate_worker_turn_seconds")
-          .Help("How long the turns of a worker's loop took, in seconds: so long do its other sessions wait.")
+          .Help(
+              "How long the turns of a worker's loop took, in seconds: so long do its other sessions wait. Without "
+              "what the kernel gave to other threads meanwhile.")
           .Register(registry);
 
   CounterSet<Limit, 8> limits{
