@@ -67,6 +67,8 @@ std::optional<Line> LineFramer::next(std::string_view& bytes) {
     bytes.remove_prefix(1);
     if (take(byte)) return finish();
   }
+  // Between lines it keeps no memory: most sessions are idle.
+  if (buffer_.empty()) std::string().swap(buffer_);
   return std::nullopt;
 }
 

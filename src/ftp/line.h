@@ -57,9 +57,9 @@ class LineFramer {
   Line finish();
 
   std::size_t limit_;
+  std::string buffer_;
   Telnet telnet_;
   State state_ = State::Text;
-  std::string buffer_;
   bool delivered_ = false;  ///< `buffer_` holds a line already returned.
   LineFault fault_ = LineFault::None;
   bool interrupt_ = false;

@@ -33,7 +33,10 @@ bool keeps_restart(ftp::Verb verb) {
 }  // namespace
 
 Session::Session(const SessionOptions& options)
-    : options_(options), security_(options_.client_tls, options_.require_private_data) {}
+    : options_(options), security_(options_.client_tls, options_.require_private_data) {
+  static const config::Timeouts defaults;
+  if (options_.timeouts == nullptr) options_.timeouts = &defaults;
+}
 
 void Session::begin(std::vector<Action>& out) {
   out_ = &out;
@@ -313,7 +316,7 @@ void Session::set_timer(bool progress) {
   const bool restarts = progress && (now == Wait::Idle || now == Wait::Reply);
   if (now == waiting_ && !restarts) return;
   waiting_ = now;
-  const auto& timeouts = options_.timeouts;
+  const auto& timeouts = *options_.timeouts;
   switch (now) {
     case Wait::Nothing:
       return send(StopTimer{});

@@ -25,7 +25,7 @@ namespace pasvgate::gateway {
 /// What a session needs to know of the world; all fixed for its life.
 struct SessionOptions {
   config::Limits limits;
-  config::Timeouts timeouts;
+  const config::Timeouts* timeouts = nullptr;  ///< They outlive the session. None: the defaults.
   config::Policy policy;
   config::ClientTls client_tls = config::ClientTls::Off;
   bool require_private_data = false;
@@ -197,17 +197,21 @@ class Session {
   std::unique_ptr<Front> front_;  ///< Where the choice of the backend needs USER.
 
   DataChannel data_;
-  ftp::Verb backend_asked_ = ftp::Verb::Pasv;       ///< What the backend was asked for `data_`, or REST behind it.
-  ftp::Verb backend_setup_ = ftp::Verb::Pasv;       ///< The same without the REST.
-  std::string asked_argument_;                      ///< Of the client's command.
-  std::optional<ftp::Endpoint> gateway_at_;         ///< Where an active backend is to connect.
-  std::optional<ftp::Endpoint> backend_data_;       ///< What a passive backend answered.
-  bool takes_silence_ = false;                      ///< The backend kept its 1xx back for too long.
-  bool backend_fell_back_ = false;                  ///< EPSV was refused as unknown, PASV was sent instead.
-  std::string backend_answer_;                      ///< The line that said so, for the trace.
-  std::optional<ftp::AddressError> backend_error_;  ///< Or why its answer is of no use.
-  std::string held_;                                ///< A transfer's final reply, until the payload is delivered.
-  int held_code_ = 0;                               ///< Its code; 0 when nothing is held.
+  ftp::Verb backend_asked_ = ftp::Verb::Pasv;  ///< What the backend was asked for `data_`, or REST behind it.
+  ftp::Verb backend_setup_ = ftp::Verb::Pasv;  ///< The same without the REST.
+  /// While `data_` is SettingUp or Leasing: an idle session keeps none.
+  struct SetUp {
+    std::string asked_argument;                      ///< Of the client's command.
+    std::optional<ftp::Endpoint> gateway_at;         ///< Where an active backend is to connect.
+    std::optional<ftp::Endpoint> backend_data;       ///< What a passive backend answered.
+    std::string backend_answer;                      ///< The line that said so, for the trace.
+    std::optional<ftp::AddressError> backend_error;  ///< Or why its answer is of no use.
+    bool fell_back = false;                          ///< EPSV was refused as unknown, PASV was sent instead.
+  };
+  std::unique_ptr<SetUp> set_up_;
+  bool takes_silence_ = false;  ///< The backend kept its 1xx back for too long.
+  std::string held_;            ///< A transfer's final reply, until the payload is delivered.
+  int held_code_ = 0;           ///< Its code; 0 when nothing is held.
 
   std::string restart_;  ///< The argument of a REST that the backend took.
 

@@ -35,7 +35,7 @@ void Session::on(const RangeTaken& taken) {
   to_client(std::exchange(auth_reply_, {}));
   blind_ = true;
   send(GoBlind{});
-  send(SetTimer{options_.timeouts.idle});
+  send(SetTimer{options_.timeouts->idle});
 }
 
 void Session::take_blind(const Event& event) {
@@ -66,7 +66,7 @@ void Session::take_blind(const Event& event) {
   }
   if (blind_transfers_ > 0) return send(StopTimer{});
   if (draining_) return end(EndReason::Drained);
-  send(SetTimer{client_gone_ ? options_.timeouts.transfer_reply : options_.timeouts.idle});
+  send(SetTimer{client_gone_ ? options_.timeouts->transfer_reply : options_.timeouts->idle});
 }
 
 }  // namespace pasvgate::gateway

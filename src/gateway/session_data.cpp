@@ -37,10 +37,9 @@ void Session::set_up_data(const ftp::Command& command) {
   }
   discard_data();
   data_.set_up(plan_data(command.verb, backend_.data_mode, backend_family_, backend_.lacks_epsv), client);
-  asked_argument_ = command.argument;
+  set_up_ = std::make_unique<SetUp>();
+  set_up_->asked_argument = command.argument;
   takes_silence_ = false;
-  backend_fell_back_ = false;
-  gateway_at_.reset();
   if (data_.plan().backend == Mode::Active) return send(ListenForBackend{});
   const bool as_sent = data_.plan().verb == ftp::Verb::Epsv && data_.plan().verb == command.verb &&
                        backend_family_ == options_.client.family();
@@ -49,7 +48,7 @@ void Session::set_up_data(const ftp::Command& command) {
 
 void Session::on(const BackendPortOpened& opened) {
   if (data_.state() != DataChannel::State::SettingUp || data_.plan().backend != Mode::Active) return send(ResetData{});
-  gateway_at_ = opened.at;
+  set_up_->gateway_at = opened.at;
   ask_backend_again(data_.plan().verb);
 }
 
@@ -62,9 +61,9 @@ void Session::on(const BackendPortRefused&) {
 void Session::ask_backend(ftp::Verb verb, std::string_view argument) {
   backend_asked_ = verb;
   if (verb != ftp::Verb::Rest) backend_setup_ = verb;
-  backend_data_.reset();
-  backend_error_.reset();
-  backend_answer_.clear();
+  set_up_->backend_data.reset();
+  set_up_->backend_error.reset();
+  set_up_->backend_answer.clear();
   replies_.push({.verb = verb});
   std::string line(ftp::verb_name(verb));
   if (!argument.empty()) line.append(" ").append(ftp::telnet_escaped(argument));
@@ -72,14 +71,14 @@ void Session::ask_backend(ftp::Verb verb, std::string_view argument) {
 }
 
 void Session::ask_backend_again(ftp::Verb verb) {
-  ask_backend(verb, gateway_at_ ? active_argument(verb, *gateway_at_) : std::string{});
+  ask_backend(verb, set_up_->gateway_at ? active_argument(verb, *set_up_->gateway_at) : std::string{});
 }
 
 void Session::take_data_reply(const ftp::ReplyLine& line) {
   const bool names_port = line.code == 227 || line.code == 229;
   const bool is_passive = backend_asked_ == ftp::Verb::Pasv || backend_asked_ == ftp::Verb::Epsv;
   if (names_port && is_passive) {
-    if (!backend_data_) take_data_address(line);
+    if (!set_up_->backend_data) take_data_address(line);
     if (line.ends_reply()) finish_data_reply(line.code);
     return;
   }
@@ -98,14 +97,14 @@ void Session::take_data_reply(const ftp::ReplyLine& line) {
 void Session::take_data_address(const ftp::ReplyLine& line) {
   if (line.code == 227) {
     const auto endpoint = ftp::parse_227(line.text);
-    if (endpoint) backend_data_ = *endpoint;
-    if (!endpoint) backend_error_ = endpoint.error();
+    if (endpoint) set_up_->backend_data = *endpoint;
+    if (!endpoint) set_up_->backend_error = endpoint.error();
   } else {
     const auto passive = ftp::parse_229(line.text);
-    if (passive) backend_data_ = {ftp::Address::parse(passive->host).value_or(ftp::Address{}), passive->port};
-    if (!passive) backend_error_ = passive.error();
+    if (passive) set_up_->backend_data = {ftp::Address::parse(passive->host).value_or(ftp::Address{}), passive->port};
+    if (!passive) set_up_->backend_error = passive.error();
   }
-  if (backend_data_) backend_answer_ = line.line;
+  if (set_up_->backend_data) set_up_->backend_answer = line.line;
 }
 
 void Session::finish_data_reply(int code) {
@@ -117,7 +116,7 @@ void Session::finish_data_reply(int code) {
   }
   if (code >= 400) {
     if (const auto next = next_backend_verb(backend_asked_, code, backend_family_)) {
-      backend_fell_back_ = lacks_command(code) && *next == ftp::Verb::Pasv;
+      set_up_->fell_back = lacks_command(code) && *next == ftp::Verb::Pasv;
       return ask_backend_again(*next);
     }
     send(Note{CommandNote{data_.plan().asked, code}});
@@ -125,28 +124,28 @@ void Session::finish_data_reply(int code) {
     return run_queued();
   }
   if (data_.plan().backend == Mode::Passive) {
-    const bool low = backend_data_ && backend_data_->port < 1024 && !backend_.allow_low_data_ports;
-    if (!backend_data_ || low) {
+    const bool low = set_up_->backend_data && set_up_->backend_data->port < 1024 && !backend_.allow_low_data_ports;
+    if (!set_up_->backend_data || low) {
       warn(low ? "the backend's passive port is below 1024 (backends.*.allow_low_data_ports)"
-               : ftp::error_text(backend_error_.value_or(ftp::AddressError::NoAddress)),
-           backend_answer_);
+               : ftp::error_text(set_up_->backend_error.value_or(ftp::AddressError::NoAddress)),
+           set_up_->backend_answer);
       return refuse_data(425, "Can't open data connection.");
     }
-    if (backend_fell_back_) {
+    if (set_up_->fell_back) {
       send(RememberNoEpsv{});
       backend_.lacks_epsv = true;
     }
     std::optional<ftp::Address> address;
-    if (is_trusted(backend_data_->address, backend_.data_address, backend_.trusted_data)) {
-      address = backend_data_->address;
+    if (is_trusted(set_up_->backend_data->address, backend_.data_address, backend_.trusted_data)) {
+      address = set_up_->backend_data->address;
     }
-    data_.backend_at(address, backend_data_->port);
+    data_.backend_at(address, set_up_->backend_data->port);
   }
   // A server forgets its REST over a command that the client didn't send; the client doesn't know, so it is said again.
   if (!restart_.empty() && backend_setup_ != data_.plan().asked) {
-    const std::string answer = std::exchange(backend_answer_, {});
+    const std::string answer = std::exchange(set_up_->backend_answer, {});
     ask_backend(ftp::Verb::Rest, restart_);
-    backend_answer_ = answer;
+    set_up_->backend_answer = answer;
     return;
   }
   backend_is_set_up();
@@ -156,10 +155,11 @@ void Session::finish_data_reply(int code) {
 void Session::backend_is_set_up() {
   if (data_.plan().client == Mode::Passive) {
     data_.leasing();
-    return send(TakeLease{options_.same_ports && backend_data_ ? std::optional(backend_data_->port) : std::nullopt});
+    return send(TakeLease{options_.same_ports && set_up_->backend_data ? std::optional(set_up_->backend_data->port)
+                                                                       : std::nullopt});
   }
   const std::string verb(ftp::verb_name(data_.plan().asked));
-  client_is_set_up(ftp::write_reply(200, verb + " command successful."), verb + " " + asked_argument_);
+  client_is_set_up(ftp::write_reply(200, verb + " command successful."), verb + " " + set_up_->asked_argument);
 }
 
 void Session::on(const LeaseGranted& lease) {
@@ -182,10 +182,11 @@ void Session::on(const LeaseRefused& refused) {
 /// `told` is the reply to the client; `client_side` says for the trace what is behind it.
 void Session::client_is_set_up(std::string_view told, std::string_view client_side) {
   data_.is_set_up();
-  const std::string backend_side =
-      gateway_at_ ? std::string(ftp::verb_name(backend_setup_)) + " " + active_argument(backend_setup_, *gateway_at_)
-                  : backend_answer_;
+  const std::string backend_side = set_up_->gateway_at ? std::string(ftp::verb_name(backend_setup_)) + " " +
+                                                             active_argument(backend_setup_, *set_up_->gateway_at)
+                                                       : set_up_->backend_answer;
   send(Note{RewriteNote{data_.plan().asked, backend_side, std::string(client_side)}});
+  set_up_.reset();
   answer(data_.plan().asked, told);
   run_queued();
 }
@@ -281,6 +282,7 @@ void Session::discard_data() {
                        (state == SettingUp && data_.plan().backend == Mode::Active);
   if (is_open) send(ResetData{});
   holding_data_ = false;
+  set_up_.reset();
   data_.clear();
 }
 

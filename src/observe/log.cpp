@@ -304,15 +304,15 @@ void log(LogLevel level, std::string_view message, std::initializer_list<Field> 
   if (is_enabled(level)) write(level, message, fields);
 }
 
-SessionLog::SessionLog(std::uint64_t id, std::string listener, ftp::Endpoint client)
-    : id_(id), listener_(std::move(listener)), client_(client) {}
+SessionLog::SessionLog(std::uint64_t id, std::string_view listener, ftp::Endpoint client)
+    : id_(id), listener_(listener), client_(client) {}
 
 std::string SessionLog::id() const { return fmt::format("{:016x}", id_); }
 
 void SessionLog::started() const {
   if (!is_enabled(LogLevel::Info)) return;
   write(LogLevel::Info, "session started",
-        std::array<Field, 3>{{{"session", id()}, {"listener", listener_}, {"client", client_.text()}}});
+        std::array<Field, 3>{{{"session", id()}, {"listener", std::string(listener_)}, {"client", client_.text()}}});
 }
 
 void SessionLog::note(const gateway::Note& note) {

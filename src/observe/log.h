@@ -51,7 +51,8 @@ void log(config::LogLevel level, std::string_view message, std::initializer_list
 /// The log lines of one session: start, login, transfer, end, warnings, and at debug each command's reply.
 class SessionLog {
  public:
-  SessionLog(std::uint64_t id, std::string listener, ftp::Endpoint client);
+  /// `listener` outlives it.
+  SessionLog(std::uint64_t id, std::string_view listener, ftp::Endpoint client);
   void started() const;
   void note(const gateway::Note& note);
   /// Goes into the trace, and at debug level into the log; `text` is a masked command or a reply line.
@@ -65,7 +66,7 @@ class SessionLog {
 
  private:
   std::uint64_t id_;
-  std::string listener_;
+  std::string_view listener_;
   ftp::Endpoint client_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   Trace trace_;

@@ -22,8 +22,8 @@ class BackendConnection {
  public:
   struct OfGroup {
     Groups& groups;
-    std::string backend;
-    const config::Backend& settings;  ///< The session's, which a reload may have left behind.
+    const std::string& backend;       ///< Its name, and what is set for it, are the session's configuration, which a
+    const config::Backend& settings;  ///< reload may have left behind. Both outlive the place that comes of it.
     gateway::ServerGroup::Client client;
   };
   struct Outside {

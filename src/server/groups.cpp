@@ -36,24 +36,24 @@ void tell(const std::string& backend, const ServerGroup::Changes& changes) {
 
 ServerPlace::~ServerPlace() {
   if (groups_ == nullptr) return;
-  groups_->change(backend_, [&](ServerGroup& group, ServerGroup::Changes& changes) {
+  groups_->change(*backend_, [&](ServerGroup& group, ServerGroup::Changes& changes) {
     group.released(pick_.id, changes);
-    groups_->count_sessions(backend_, group, pick_);
+    groups_->count_sessions(*backend_, group, pick_);
   });
 }
 
 void ServerPlace::connected() {
   if (groups_ == nullptr) return;
-  groups_->change(backend_,
+  groups_->change(*backend_,
                   [&](ServerGroup& group, ServerGroup::Changes& changes) { group.connected(pick_.id, changes); });
 }
 
 void ServerPlace::connect_failed(std::string_view why) {
   Groups* const groups = std::exchange(groups_, nullptr);
   if (groups == nullptr) return;
-  groups->change(backend_, [&](ServerGroup& group, ServerGroup::Changes& changes) {
+  groups->change(*backend_, [&](ServerGroup& group, ServerGroup::Changes& changes) {
     group.connect_failed(pick_.id, why, now(), changes);
-    groups->count_sessions(backend_, group, pick_);
+    groups->count_sessions(*backend_, group, pick_);
   });
 }
 

@@ -26,12 +26,11 @@ class ServerPlace {
  public:
   /// On a server of no group: counted nowhere.
   ServerPlace(std::string host, const ftp::Endpoint& at) : pick_{.id = 0, .at = at, .host = std::move(host)} {}
-  ServerPlace(Groups& groups, std::string backend, gateway::ServerGroup::Pick pick)
-      : groups_(&groups), backend_(std::move(backend)), pick_(std::move(pick)) {}
+  /// `backend` outlives it.
+  ServerPlace(Groups& groups, const std::string& backend, gateway::ServerGroup::Pick pick)
+      : groups_(&groups), backend_(&backend), pick_(std::move(pick)) {}
   ServerPlace(ServerPlace&& other) noexcept
-      : groups_(std::exchange(other.groups_, nullptr)),
-        backend_(std::move(other.backend_)),
-        pick_(std::move(other.pick_)) {}
+      : groups_(std::exchange(other.groups_, nullptr)), backend_(other.backend_), pick_(std::move(other.pick_)) {}
   ServerPlace& operator=(ServerPlace&& other) noexcept {
     std::swap(groups_, other.groups_);
     std::swap(backend_, other.backend_);
@@ -50,7 +49,7 @@ class ServerPlace {
 
  private:
   Groups* groups_ = nullptr;  ///< None: given back, or of no group.
-  std::string backend_;
+  const std::string* backend_ = nullptr;
   gateway::ServerGroup::Pick pick_;
 };
 
@@ -65,7 +64,8 @@ class Groups {
   /// Names of this backend that nobody has asked the resolver for.
   [[nodiscard]] std::vector<std::string> unasked(const std::string& backend);
 
-  /// None where `settings`, with which the server will be spoken to, aren't the group's any more.
+  /// `backend` must outlive the place. None where `settings`, with which the server will be spoken to, aren't the
+  /// group's any more.
   std::expected<ServerPlace, gateway::NoServer> pick(const std::string& backend, const config::Backend& settings,
                                                      const gateway::ServerGroup::Client& client,
                                                      std::span<const std::uint64_t> tried);

@@ -27,7 +27,7 @@ void SessionDriver::execute(const gateway::ConnectBackend& action) {
   }
   if (!action.target.host) {
     return connect_to(BackendConnection::OfGroup{worker_.shared().groups,
-                                                 action.target.backend,
+                                                 group->first,
                                                  *backend_settings_,
                                                  {.address = client_address_.address, .user = action.user}});
   }

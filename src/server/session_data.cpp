@@ -190,9 +190,12 @@ void SessionDriver::release_data(bool reset) {
   drop_lease();
   acceptor_.reset();
   proxy_header_.clear();
-  for (DataLeg& leg : data_legs_) {
-    leg.connector.reset();
-    leg.socket.reset();
+  if (data_legs_) {
+    for (DataLeg& leg : *data_legs_) {
+      leg.connector.reset();
+      leg.socket.reset();
+    }
+    data_legs_.reset();
   }
   if (!relay_) return;
   reset ? relay_->reset() : relay_->stop();

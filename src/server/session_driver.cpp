@@ -19,7 +19,7 @@ constexpr std::size_t kQueueLimit = std::size_t{64} * 1024;
 gateway::SessionOptions options(const config::Config& config, const config::Listener& listener,
                                 const ftp::Address& client) {
   return {.limits = config.limits,
-          .timeouts = config.timeouts,
+          .timeouts = &config.timeouts,
           .policy = config.policy,
           .client_tls = listener.tls,
           .require_private_data = listener.require_private_data,
@@ -52,7 +52,7 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       outside_address_(local_address(client.socket)),
       started_(uv_hrtime()),
       session_(options(*config_, listener_, client.peer.address)),
-      log_(id, listener.name, client.peer),
+      log_(id, listener_.name, client.peer),
       client_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Decode)},
       backend_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Verbatim)},
       timer_(worker.loop(), [this] {
@@ -299,7 +299,6 @@ void SessionDriver::backend_connected(std::expected<BackendConnection::Connected
   worker_.shared().metrics.backend_connected(std::chrono::nanoseconds(uv_hrtime() - connect_started_));
   backend_address_ = peer->address;
   inside_address_ = local->address;
-  backend_host_ = backend_settings_->tls_name.value_or(connected->server.host());
   server_ = std::move(connected->server);
   net::tune_control(socket);
   backend_.stream = std::make_unique<net::Stream>(worker_.loop(), std::move(socket), worker_.read_buffer(), *this);

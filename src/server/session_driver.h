@@ -74,7 +74,11 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
     std::unique_ptr<net::Connector> connector;
     gateway::Mode mode = gateway::Mode::Passive;  ///< Kept for the metrics when the relay has the socket.
   };
-  DataLeg& data_leg(gateway::Leg leg) { return data_legs_.at(std::to_underlying(leg)); }
+  using DataLegs = std::array<DataLeg, 2>;
+  DataLeg& data_leg(gateway::Leg leg) {
+    if (!data_legs_) data_legs_ = std::make_unique<DataLegs>();
+    return data_legs_->at(std::to_underlying(leg));
+  }
   /// One entry from the loop. The outermost one flushes what was queued and sees to the end of the session.
   class Turn {
    public:
@@ -190,7 +194,6 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   Leg client_;
   Leg backend_;
   ftp::Address backend_address_;  ///< The control peer.
-  std::string backend_host_;      ///< As the configuration names it.
   ftp::Address inside_address_;   ///< Ours, as the backend knows it.
   std::unique_ptr<net::Lookup> lookup_;
   std::unique_ptr<BackendConnection> connecting_;
@@ -202,7 +205,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   std::optional<gateway::Lease> lease_;
   bool wants_lease_ = false;
   int other_ports_ = 0;                      ///< That may be tried where the one that was leased can't be opened.
-  std::array<DataLeg, 2> data_legs_;         ///< By gateway::Leg.
+  std::unique_ptr<DataLegs> data_legs_;      ///< By gateway::Leg; none while there is no data channel.
   std::unique_ptr<net::Acceptor> acceptor_;  ///< For an active backend.
   std::string proxy_header_;                 ///< For the backend's data connection, when the client's is here.
   std::unique_ptr<net::Relay> relay_;

@@ -21,7 +21,7 @@ std::unique_ptr<net::Tls> SessionDriver::make_tls(gateway::Leg leg, const net::F
     return std::make_unique<net::Tls>(tls_->listeners, socket.get(), channel, client_.binding);
   }
   return std::make_unique<net::Tls>(tls_->backends.at(std::string(backend_name_)), socket.get(), backend_.binding,
-                                    backend_host_);
+                                    backend_settings_->tls_name.value_or(server_->host()));
 }
 
 void SessionDriver::on_secured(net::Stream& stream) {

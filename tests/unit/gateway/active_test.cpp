@@ -156,7 +156,9 @@ TEST_CASE("C10: the client's port can't be reached") {
 
 TEST_CASE("an active backend that doesn't connect is waited for with a bound") {
   SessionOptions options;
-  options.timeouts.data_connect = config::Milliseconds(7'000);
+  config::Timeouts timeouts;
+  timeouts.data_connect = config::Milliseconds(7'000);
+  options.timeouts = &timeouts;
   auto d = Dialogue::logged_in(BackendTraits{.data_mode = kActive}, ftp::Family::V4, options);
   d.client("PASV").backend({"200 ok"}).client("RETR f").event(kClientLeg).backend({"150 x"}).forget();
   CHECK(d.timer == config::Milliseconds(7'000));
