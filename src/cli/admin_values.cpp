@@ -23,6 +23,19 @@ std::string text(const ordered_json& object, const char* key) {
   return value.is_string() ? ftp::escaped(value.get_ref<const std::string&>()) : std::string();
 }
 
+/// Of a text in which the gateway has escaped what needed it: its backslashes are those of \xNN.
+std::string escaped_text(const ordered_json& object, const char* key) {
+  const auto& value = member(object, key);
+  std::string out;
+  for (std::string_view rest = value.is_string() ? value.get_ref<const std::string&>() : std::string_view();;) {
+    const std::size_t end = rest.find('\\');
+    out += ftp::escaped(rest.substr(0, end));
+    if (end == std::string_view::npos) return out;
+    out += '\\';
+    rest.remove_prefix(end + 1);
+  }
+}
+
 double number(const ordered_json& object, const char* key) {
   const auto& value = member(object, key);
   return value.is_number() ? value.get<double>() : 0;
@@ -137,7 +150,7 @@ std::vector<ServerHealth> servers_of(const ordered_json& json) {
 SessionTrace trace_of(const ordered_json& json) {
   SessionTrace trace{.id = text(json, "id"), .client = text(json, "client"), .lines = {}};
   for (const auto& line : list(json, "lines")) {
-    trace.lines.push_back({number(line, "age"), text(line, "from"), text(line, "text")});
+    trace.lines.push_back({number(line, "age"), text(line, "from"), escaped_text(line, "text")});
   }
   return trace;
 }

@@ -4,8 +4,6 @@
 #include <array>
 #include <utility>
 
-#include "ftp/line.h"
-
 namespace pasvgate::ftp {
 namespace {
 
@@ -22,12 +20,30 @@ static_assert(kNames[std::to_underlying(Verb::Pasv)] == "PASV");
 static_assert(kNames[std::to_underlying(Verb::User)] == "USER");
 
 constexpr std::string_view kBlanks = " \t";
-constexpr std::string_view kSecret = " ****";
+constexpr std::string_view kHidden = "****";
 
 char upper(char byte) { return byte >= 'a' && byte <= 'z' ? static_cast<char>(byte - 'a' + 'A') : byte; }
 
 /// `name` has only upper-case letters.
 bool is_name(std::string_view text, std::string_view name) { return std::ranges::equal(text, name, {}, upper); }
+
+bool has_name(std::string_view text, std::string_view name) {
+  return !std::ranges::search(text, name, {}, upper).empty();
+}
+
+std::string_view first_word(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  return text.substr(0, text.find_first_of(kBlanks));
+}
+
+/// SITE's argument: PSWD, CPWD, CHPASS, GPASSWD, ADDUSER and what else ProFTPD, Serv-U, glftpd and others have.
+bool changes_password(std::string_view argument) {
+  const std::string_view site = first_word(argument);
+  for (const std::string_view part : {"PASS", "PSW", "PWD", "CHPW", "ADDUSER", "LOGIN"}) {
+    if (has_name(site, part)) return true;
+  }
+  return is_name(site, "SU");
+}
 
 Verb find_verb(std::string_view text) {
   // Routers that look for PASV and break it are evaded by clients with this spelling.
@@ -73,29 +89,60 @@ Direction Command::direction() const {
   return is_upload ? Direction::Upload : Direction::Download;
 }
 
+std::string masked_user(std::string_view user) {
+  const std::size_t colon = user.find(':');
+  const std::size_t at = user.rfind('@');
+  const bool is_port = at != std::string_view::npos && colon > at;
+  if (colon == std::string_view::npos || is_port) return std::string(user);
+  std::string text(user.substr(0, colon + 1));
+  text.append(kHidden);
+  if (at != std::string_view::npos) text.append(user.substr(at));
+  return text;
+}
+
+std::string masked_reply(std::string_view line) {
+  if (line.find(':') == std::string_view::npos) return std::string(line);
+  // "331 Password required for bob:secret": only there is a word with a colon a user rather than a time or an address.
+  const bool names_user = line.starts_with("331");
+  std::string text;
+  while (!line.empty()) {
+    const std::size_t start = std::min(line.find_first_not_of(kBlanks), line.size());
+    const std::size_t end = std::min(line.find_first_of(kBlanks, start), line.size());
+    const std::string_view word = line.substr(start, end - start);
+    const bool has_host = word.find('@') != std::string_view::npos;
+    text.append(line.substr(0, start));
+    text.append(has_host || (names_user && !word.ends_with(':')) ? masked_user(word) : std::string(word));
+    line.remove_prefix(end);
+  }
+  return text;
+}
+
 std::string Command::masked() const {
+  const auto hidden = [](std::string_view what) { return std::string(what).append(" ").append(kHidden); };
   constexpr std::string_view kPass = "PASS";
   // "PASSsecret", "ACCT:secret" and "XPASS secret" are typing errors, and some hold the secret in the name.
   for (std::size_t at = 0; at + kPass.size() <= name.size(); ++at) {
-    if (is_name(name.substr(at, kPass.size()), kPass)) return std::string(kPass) += kSecret;
+    if (is_name(name.substr(at, kPass.size()), kPass)) return hidden(kPass);
   }
   constexpr std::string_view kAcct = "ACCT";
-  if (is_name(name.substr(0, kAcct.size()), kAcct)) return std::string(kAcct) += kSecret;
+  if (is_name(name.substr(0, kAcct.size()), kAcct)) return hidden(kAcct);
   // RFC 2228's tokens, and the commands inside them.
   for (const std::string_view token : {"ADAT", "MIC", "CONF", "ENC"}) {
-    if (is_name(name, token)) return std::string(token) += kSecret;
+    if (is_name(name, token)) return hidden(token);
   }
-  // SITE PSWD OLD NEW and its like: password changes of ProFTPD, Serv-U and others.
-  if (verb == Verb::Site) {
-    std::string_view site = argument.substr(std::min(argument.find_first_not_of(" \t"), argument.size()));
-    site = site.substr(0, site.find_first_of(" \t"));
-    for (const std::string_view change : {"PSWD", "PASSWD", "CPWD", "CHPW", "CHPASS", "GPASS", "ADDUSER", "PASS"}) {
-      if (is_name(site, change)) return ("SITE " + std::string(change)) += kSecret;
-    }
-  }
-  std::string text = escaped(name);
-  if (!argument.empty()) text += " " + escaped(argument);
-  return text;
+  if (verb == Verb::Site && changes_password(argument)) return hidden("SITE " + std::string(first_word(argument)));
+  // A header of HTTP, such as Authorization.
+  if (verb == Verb::Other && name.ends_with(':')) return hidden(name);
+  constexpr std::string_view kUser = "USER";
+  const bool is_user = is_name(name.substr(0, kUser.size()), kUser);
+  std::string text = is_user ? masked_user(name) : std::string(name);
+  if (argument.empty()) return text;
+  text += ' ';
+  if (is_user) return text += masked_user(argument);
+  // "QUOTE PASS secret", typed where the client sends lines as they are.
+  const Command quoted = parse(argument);
+  const bool is_login = quoted.verb == Verb::User || quoted.verb == Verb::Pass || quoted.verb == Verb::Acct;
+  return text.append(verb == Verb::Other && is_login ? quoted.masked() : argument);
 }
 
 std::string_view verb_name(Verb verb) { return kNames[std::to_underlying(verb)]; }

@@ -36,10 +36,16 @@ struct Command {
   [[nodiscard]] bool is_transfer() const;
   /// Only for transfer commands; Download for others.
   [[nodiscard]] Direction direction() const;
-  /// The command for a log: escaped, and without the argument of PASS and ACCT (and of Other verbs whose name starts
-  /// with PASS, however misspelt), so that no secret can get there.
+  /// The command for a log, raw, but without secrets: the arguments of PASS and ACCT however misspelt, RFC 2228's
+  /// tokens, SITE's changes of passwords, a password inside USER, HTTP's headers.
   [[nodiscard]] std::string masked() const;
 };
+
+/// The argument of USER without the password that some clients and proxies put there: "bob:****@host", "bob:****". In
+/// "bob@host:2121" there is none.
+std::string masked_user(std::string_view user);
+/// A server's reply line for a log: where it repeats such a user, without the password.
+std::string masked_reply(std::string_view line);
 
 /// "RETR", "OTHER": the label of a verb in metrics and logs.
 std::string_view verb_name(Verb verb);

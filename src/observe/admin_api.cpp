@@ -8,6 +8,8 @@
 
 #include "config/config.h"
 #include "config/keys.h"
+#include "ftp/command.h"
+#include "ftp/line.h"
 
 namespace pasvgate::observe {
 namespace {
@@ -69,7 +71,7 @@ json to_json(const SessionStatus& session) {
   return {{"id", session.id},
           {"client", session.client},
           {"listener", session.listener},
-          {"user", session.user},
+          {"user", ftp::masked_user(session.user)},
           {"backend", session.backend},
           {"server", session.server},
           {"state", session.state},
@@ -83,7 +85,7 @@ json to_json(const SessionTrace& trace) {
   for (const auto& line : trace.lines) {
     lines.push_back({{"age", std::chrono::duration<double>(line.age).count()},
                      {"from", speaker_name(line.from)},
-                     {"text", line.text}});
+                     {"text", ftp::escaped(line.text)}});
   }
   return {{"id", trace.id}, {"client", trace.client}, {"lines", std::move(lines)}};
 }

@@ -1,20 +1,17 @@
 #include "observe/log.h"
 
-#include <spdlog/fmt/chrono.h>
 #include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "ftp/command.h"
-#include "ftp/line.h"
 #include "observe/line_writer.h"
 #include "observe/log_sink.h"
 #include "observe/transfer_log.h"
@@ -51,100 +48,13 @@ Output& output() {
   return it;
 }
 
-std::string_view level_name(LogLevel level) {
-  switch (level) {
-    case LogLevel::Debug:
-      return "debug";
-    case LogLevel::Info:
-      return "info";
-    case LogLevel::Warn:
-      return "warn";
-    case LogLevel::Error:
-      return "error";
-  }
-  std::unreachable();
-}
-
 bool is_enabled(LogLevel level) { return level >= output().level.load(std::memory_order_relaxed); }
 
-/// "2026-11-21T10:00:00.123Z"
-std::string timestamp(std::chrono::system_clock::time_point now) {
-  const auto whole = std::chrono::floor<std::chrono::seconds>(now);
-  const auto milliseconds = std::chrono::floor<std::chrono::milliseconds>(now - whole).count();
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(whole)),
-                     milliseconds);
-}
-
-/// Like ftp::escaped, but a backslash stays: for text that may be escaped already.
-std::string escaped_once(std::string_view text) {
-  std::string out;
-  for (;;) {
-    const std::size_t end = text.find('\\');
-    out += ftp::escaped(text.substr(0, end));
-    if (end == std::string_view::npos) return out;
-    out += '\\';
-    text.remove_prefix(end + 1);
-  }
-}
-
-std::string escaped(const Field& field) {
-  return field.kind == Kind::Escaped ? escaped_once(field.value) : ftp::escaped(field.value);
-}
-
-/// `value` as it stands, or in quotes when a reader could not tell where it ends.
-std::string quoted_if_needed(const std::string& value) {
-  if (!value.empty() && value.find_first_of(" \"=") == std::string::npos) return value;
-  std::string out = "\"";
-  for (const char c : value) {
-    if (c == '"') out += '\\';
-    out += c;
-  }
-  return out + '"';
-}
-
-std::string_view color_of(LogLevel level) {
-  switch (level) {
-    case LogLevel::Debug:
-      return "\x1b[2m";
-    case LogLevel::Info:
-      return "\x1b[32m";
-    case LogLevel::Warn:
-      return "\x1b[33m";
-    case LogLevel::Error:
-      return "\x1b[31m";
-  }
-  std::unreachable();
-}
-
-std::string text_line(LogLevel level, std::string_view message, std::span<const Field> fields) {
-  const std::string_view paint = output().colored ? color_of(level) : "";
-  std::string line = fmt::format("{} {}{:<5}{} {}", timestamp(std::chrono::system_clock::now()), paint,
-                                 level_name(level), paint.empty() ? "" : "\x1b[0m", escaped_once(message));
-  for (const Field& field : fields) {
-    line += fmt::format(" {}={}", field.name, quoted_if_needed(escaped(field)));
-  }
-  return line;
-}
-
-/// `text` as a JSON string. What is no UTF-8 in spite of the escaping is replaced, never thrown at the caller.
-std::string json_string(std::string_view text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string json_line(LogLevel level, std::string_view message, std::span<const Field> fields) {
-  std::string line =
-      fmt::format(R"({{"time":"{}","level":"{}","message":{})", timestamp(std::chrono::system_clock::now()),
-                  level_name(level), json_string(escaped_once(message)));
-  for (const Field& field : fields) {
-    line += fmt::format(",{}:{}", json_string(field.name),
-                        field.kind == Kind::Number ? field.value : json_string(escaped(field)));
-  }
-  return line + '}';
-}
-
 std::string make_line(LogLevel level, std::string_view message, std::span<const Field> fields) {
-  const bool json = output().format == config::LogFormat::Json;
-  return (json ? json_line(level, message, fields) : text_line(level, message, fields)) + "\n";
+  const auto now = std::chrono::system_clock::now();
+  if (output().format == config::LogFormat::Json) return json_line(now, level, message, fields) + "\n";
+  const LogColor color = output().colored ? LogColor::OnTerminal : LogColor::Never;
+  return text_line(now, level, message, fields, color) + "\n";
 }
 
 std::string dropped_line(std::uint64_t count) {
@@ -178,7 +88,7 @@ struct Describe {
     return {"command", {{"verb", std::string(ftp::verb_name(command.verb))}, number("code", command.code)}};
   }
   Event operator()(const gateway::LoginNote& login) const {
-    return {"login", {{"user", login.user}, {"result", login.ok ? "ok" : "failed"}}};
+    return {"login", {{"user", ftp::masked_user(login.user)}, {"result", login.ok ? "ok" : "failed"}}};
   }
   Event operator()(const gateway::RewriteNote& rewrite) const {
     return {
@@ -208,7 +118,7 @@ struct Describe {
   }
   Event operator()(const gateway::WarningNote& warning) const {
     Event event{warning.what, {}};
-    if (!warning.detail.empty()) event.fields.push_back({"detail", warning.detail});
+    if (!warning.detail.empty()) event.fields.push_back({"detail", ftp::masked_reply(warning.detail)});
     return event;
   }
 
@@ -242,7 +152,7 @@ std::string traced(const gateway::Note& note) {
              " bytes, " + std::to_string(transfer.code);
     }
     std::string operator()(const gateway::WarningNote& warning) const {
-      return std::string(warning.what) + (warning.detail.empty() ? "" : ": ") + warning.detail;
+      return std::string(warning.what) + (warning.detail.empty() ? "" : ": ") + ftp::masked_reply(warning.detail);
     }
   };
   return std::visit(Say{}, note);
@@ -324,13 +234,13 @@ void SessionLog::note(const gateway::Note& note) {
   write(level, message, fields);
 }
 
-void SessionLog::dialogue(Speaker from, std::string_view text) {
+void SessionLog::dialogue(Speaker from, std::string_view said) {
+  const std::string text = from == Speaker::Backend ? ftp::masked_reply(said) : std::string(said);
   trace_.add(age(started_), from, text);
   if (!is_enabled(LogLevel::Debug)) return;
   const std::string_view direction = from == Speaker::Client ? ">" : from == Speaker::Backend ? "<" : "!";
   write(LogLevel::Debug, "dialogue",
-        std::array<Field, 3>{
-            {{"session", id()}, {"direction", std::string(direction)}, {"text", std::string(text), Kind::Escaped}}});
+        std::array<Field, 3>{{{"session", id()}, {"direction", std::string(direction)}, {"text", text}}});
 }
 
 void SessionLog::transfer(const gateway::TransferNote& note, std::string_view user,
@@ -338,18 +248,19 @@ void SessionLog::transfer(const gateway::TransferNote& note, std::string_view us
   Output& out = output();
   if (!out.has_transfers || !is_for_transfer_log(note)) return;
   const std::string session = id();
+  const std::string shown_user = ftp::masked_user(user);
   const TransferRecord record{.note = note,
                               .ended = std::chrono::system_clock::now(),
                               .duration = duration,
                               .client = client_.address,
-                              .user = user,
+                              .user = shown_user,
                               .session = session,
                               .listener = listener_};
   const bool json = out.transfers_format == config::TransferFormat::Json;
   out.transfers.write(LogLevel::Info, (json ? json_transfer_line(record) : xferlog_line(record)) + "\n");
 }
 
-void SessionLog::ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view detail) const {
+void SessionLog::ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view user) const {
   if (!is_enabled(LogLevel::Info)) return;
   if (is_error(reason)) {
     for (const auto& line : trace_.lines()) {
@@ -358,7 +269,7 @@ void SessionLog::ended(gateway::EndReason reason, std::chrono::nanoseconds durat
                 {{"session", id()},
                  {"at", fmt::format("{:.3f}", std::chrono::duration<double>(line.age).count()), Kind::Number},
                  {"from", std::string(speaker_name(line.from))},
-                 {"text", line.text, Kind::Escaped}}});
+                 {"text", line.text}}});
     }
   }
   const double seconds = std::chrono::duration<double>(duration).count();
@@ -366,7 +277,7 @@ void SessionLog::ended(gateway::EndReason reason, std::chrono::nanoseconds durat
                             {"client", client_.text()},
                             {"reason", std::string(gateway::reason_name(reason))},
                             {"seconds", fmt::format("{:.3f}", seconds), Kind::Number}};
-  if (!detail.empty()) fields.push_back({"detail", std::string(detail)});
+  if (!user.empty()) fields.push_back({"user", ftp::masked_user(user)});
   write(LogLevel::Info, "session ended", fields);
 }
 

@@ -9,12 +9,13 @@
 
 #include "config/config.h"
 #include "gateway/note.h"
+#include "observe/log_line.h"
 #include "observe/status.h"
 #include "observe/trace.h"
 
 /// The process's log: one event a line, text for people or JSON lines for machines. Thread-safe. A thread of its own
 /// writes (LineWriter): whoever logs never waits, and lines that can't be written are dropped and counted. Everything a
-/// peer sent is escaped here; secrets can't arrive (see ftp::Command::masked).
+/// peer sent is escaped (log_line.h), and no password of a login arrives (ftp::Command::masked, ftp::masked_user).
 namespace pasvgate::observe {
 
 /// May be called again on reload. The error is a file that can't be opened; then all stays as it was.
@@ -25,27 +26,9 @@ void reopen_log();
 void close_log();
 /// Of the log and of the transfer log, since the start.
 std::uint64_t dropped_log_lines();
-enum class LogColor : std::uint8_t {
-  Never,
-  OnTerminal  ///< In text that goes to a terminal.
-};
 void set_log_color(LogColor color);  ///< Before open_log.
 
-struct Field {
-  enum class Kind : std::uint8_t {
-    Text,     ///< Raw; escaped on output.
-    Escaped,  ///< As Text, but a backslash stays: the value may be escaped already.
-    Number    ///< A decimal number of ours: no quotes in JSON.
-  };
-  std::string_view name;
-  std::string value;
-  Kind kind = Kind::Text;
-};
-
-/// `2026-11-21T10:00:00.123Z info  session started session=7f3a listener=public client=192.0.2.5:4242`: the message,
-/// then name=value, in quotes when the value has a blank, a quote or "=" or is empty; in JSON
-/// {"time":…,"level":"info","message":"session started","session":"7f3a",…}. The fields are built even when `level` is
-/// not logged: callers on a hot path use SessionLog, which isn't so.
+/// The fields are built even when `level` is not logged: callers on a hot path use SessionLog, which isn't so.
 void log(config::LogLevel level, std::string_view message, std::initializer_list<Field> fields = {});
 
 /// The log lines of one session: start, login, transfer, end, warnings, and at debug each command's reply.
@@ -55,11 +38,11 @@ class SessionLog {
   SessionLog(std::uint64_t id, std::string_view listener, ftp::Endpoint client);
   void started() const;
   void note(const gateway::Note& note);
-  /// Goes into the trace, and at debug level into the log; `text` is a masked command or a reply line.
-  void dialogue(Speaker from, std::string_view text);
+  /// Goes into the trace, and at debug level into the log; a masked command, or a reply line.
+  void dialogue(Speaker from, std::string_view said);
   /// A line of the transfer log, where there is one. `duration` is the data connection's.
   void transfer(const gateway::TransferNote& note, std::string_view user, std::chrono::nanoseconds duration) const;
-  void ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view detail) const;
+  void ended(gateway::EndReason reason, std::chrono::nanoseconds duration, std::string_view user) const;
   [[nodiscard]] SessionTrace trace() const { return {id(), client_.text(), trace_.lines()}; }
   /// Sixteen hex digits.
   [[nodiscard]] std::string id() const;

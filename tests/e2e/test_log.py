@@ -286,6 +286,44 @@ class Transcript(LogCase):
                       '"text":"MIC ****"', '"text":"PWD"', '"text":"257 \\"/\\" is current"'):
             self.assertIn(shown, text)
 
+    def test_a_password_inside_user(self):
+        """Nowhere: not in the dialogue, nor where a server repeats it, nor in what the admin server shows."""
+        path = self.folder / "xferlog"
+        self.stub.on["USER"] = lambda session, argument: session.reply(f"331 Password required for {argument}")
+        for user, shown in (("bob:hunter2@ftp.example", "bob:****@ftp.example"), ("bob:hunter2", "bob:****")):
+            with self.gateway(level="debug", transfers=str(path)) as gateway:
+                client = ftplib.FTP()
+                self.addCleanup(client.close)
+                client.connect("127.0.0.1", gateway.port, timeout=seconds(20))
+                client.login(user, "hunter2")
+                client.retrbinary("RETR hello.txt", lambda _: None)
+                told = gateway.get("/api/v1/sessions")[1] + gateway.get("/api/v1/trace?client=127.0.0.1")[1]
+                client.quit()
+                gateway.wait_log('"session ended"')
+                told += gateway.get("/api/v1/status")[1] + gateway.get("/metrics")[1]
+                text = gateway.log_text()
+            text += told + path.read_text(encoding="utf-8")
+            self.assertNotIn("hunter", text)
+            for line in (f'"text":"USER {shown}"', f'"text":"331 Password required for {shown}"', f'"user":"{shown}"',
+                         f" r {shown} ftp "):
+                self.assertIn(line, text)
+
+    def test_bytes_of_strangers(self):
+        """A name that looks like an escape is told from one: in the log, the trace and the command that shows it."""
+        with self.gateway(level="debug", format="text") as gateway:
+            with Raw(gateway.address) as client:
+                client.login()
+                client.send(b"SIZE \\x1B \x1B\\\" =\r\n")
+                client.reply()
+                trace = json.loads(gateway.get("/api/v1/trace?client=127.0.0.1")[1])["sessions"][0]["lines"]
+                shown = subprocess.run([BINARY, "trace", "127.0.0.1", "--admin", gateway.admin], capture_output=True,
+                                       text=True, check=True, timeout=seconds(20)).stdout
+            gateway.wait_log("session ended")
+            text = gateway.log_text()
+        self.assertIn(r'text="SIZE \x5Cx1B \x1B\x5C\" ="', text)
+        self.assertIn(r'SIZE \x5Cx1B \x1B\x5C" =', [line["text"] for line in trace])
+        self.assertIn(r'SIZE \x5Cx1B \x1B\x5C" =', shown)
+
 
 class Stuck(LogCase):
     """Nobody waits for a log."""

@@ -87,6 +87,16 @@ TEST_CASE("command: no secret gets into a log (G32)") {
       {"as written", "retr a b", "retr a b"},
       {"no argument", "PASV", "PASV"},
       {"user names are shown", "USER bob", "USER bob"},
+      {"a password in USER", "USER bob:hunter2@ftp.example", "USER bob:****@ftp.example"},
+      {"without a host", "user bob:hunter2", "user bob:****"},
+      {"with signs in it", "USER bob:hun:ter@2@ftp.example:2121", "USER bob:****@ftp.example:2121"},
+      {"a realm before it", "USER bob@realm:hunter2@ftp.example", "USER bob@realm:****@ftp.example"},
+      {"only a port", "USER bob@ftp.example:2121", "USER bob@ftp.example:2121"},
+      {"only an IPv6 address", "USER bob@[2001:db8::1]:21", "USER bob@[2001:db8::1]:21"},
+      {"without a blank", "USERbob:hunter2@host", "USERbob:****@host"},
+      {"quoted", "QUOTE PASS hunter2", "QUOTE PASS ****"},
+      {"quoted, with a password in USER", "literal  USER bob:hunter2", "literal USER bob:****"},
+      {"a header of HTTP", "Authorization: Basic dG9rZW4=", "Authorization: ****"},
       {"password", "PASS hunter2", "PASS ****"},
       {"lower case", "pass hunter2", "PASS ****"},
       {"leading blank", "  PASS hunter2", "PASS ****"},
@@ -102,15 +112,40 @@ TEST_CASE("command: no secret gets into a log (G32)") {
       {"a token of RFC 2228", "ADAT dG9rZW4=", "ADAT ****"},
       {"a command in one", "mic c2VjcmV0", "MIC ****"},
       {"a change of password", "SITE PSWD old new", "SITE PSWD ****"},
-      {"with blanks and in lower case", "site   passwd\tnew", "SITE PASSWD ****"},
+      {"with blanks and in lower case", "site   passwd\tnew", "SITE passwd ****"},
+      {"of a group", "SITE GPASSWD g hunter2", "SITE GPASSWD ****"},
+      {"of a new user", "SITE GADDUSER g bob hunter2", "SITE GADDUSER ****"},
+      {"to another account", "SITE SU hunter2", "SITE SU ****"},
       {"another SITE", "SITE CHMOD 644 a", "SITE CHMOD 644 a"},
       {"SITE alone", "SITE", "SITE"},
-      {"control bytes", "RETR a\x1B[2J", "RETR a\\x1B[2J"},
-      {"in the name too", "\x01XX a", "\\x01XX a"},
+      {"as it is", "RETR a\x1B[2J:b@c", "RETR a\x1B[2J:b@c"},
       {"nothing", "", ""},
   };
   for (const Row& row : rows) {
     CAPTURE(row.reason);
     CHECK(Command::parse(row.line).masked() == row.shown);
+  }
+}
+
+TEST_CASE("masked_reply: a server that repeats the user repeats no password (G32)") {
+  struct Row {
+    std::string_view reason;
+    std::string_view line, shown;
+  };
+  const Row rows[] = {
+      {"with a host, in any reply", "530 bob:hunter2@host: login incorrect", "530 bob:****@host: login incorrect"},
+      {"ProFTPD's words", "331 Password required for bob:hunter2", "331 Password required for bob:****"},
+      {"in quotes", "331 User \"bob:hunter2\"", "331 User \"bob:****"},
+      {"a URL", "220 see ftp://bob:hunter2@host/", "220 see ftp:****@host/"},
+      {"a colon at the end", "331 Password:", "331 Password:"},
+      {"a time", "213 at 10:20:30", "213 at 10:20:30"},
+      {"an address", "220 [2001:db8::1] ready, mail to admin@host", "220 [2001:db8::1] ready, mail to admin@host"},
+      {"a port behind the host", "220 bob@host:21", "220 bob@host:21"},
+      {"blanks stay", "  220  a:b@c\t d ", "  220  a:****@c\t d "},
+      {"nothing", "", ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.reason);
+    CHECK(masked_reply(row.line) == row.shown);
   }
 }
