@@ -91,22 +91,16 @@ class FileSink : public LogSink {
     if (opened < 0) return errno;
     close();
     descriptor_ = opened;
-    look();
     return 0;
   }
 
   bool write(LogLevel, std::string_view line) override {
     if (descriptor_ < 0 && open() != 0) return false;
-    if (is_regular_ && rotation_.max_size != 0 && size_ + line.size() > rotation_.max_size) rotate(line.size());
+    if (rotation_.max_size != 0 && is_full(line.size())) rotate();
     if (descriptor_ < 0) return false;
     const std::size_t written = write_some(descriptor_, line);
-    if (written == line.size()) {
-      size_ += written;
-      return true;
-    }
-    // Half a line would spoil the next one.
-    if (is_regular_ && written > 0 && ::ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) size_ += written;
-    return false;
+    if (written != line.size() && written > 0) take_back(written);
+    return written == line.size();
   }
 
   void reopen() override {
@@ -120,18 +114,38 @@ class FileSink : public LogSink {
     descriptor_ = -1;
   }
 
-  void look() {
+  [[nodiscard]] struct stat now() const {
     struct stat now{};
-    if (::fstat(descriptor_, &now) != 0) return;
-    is_regular_ = S_ISREG(now.st_mode);
-    size_ = static_cast<std::size_t>(now.st_size);
+    if (::fstat(descriptor_, &now) != 0) now = {};
+    return now;
   }
 
-  void rotate(std::size_t wanted) {
-    look();  // Somebody else may have made it shorter.
-    if (size_ == 0 || size_ + wanted <= rotation_.max_size) return;
+  /// The file is asked each time: another program may have emptied it (copytruncate), or written to it too.
+  [[nodiscard]] bool is_full(std::size_t wanted) const {
+    const struct stat file = now();
+    const auto size = static_cast<std::size_t>(file.st_size);
+    return S_ISREG(file.st_mode) && size != 0 && size + wanted > rotation_.max_size;
+  }
+
+  /// Half a line would spoil the next one.
+  void take_back(std::size_t written) const {
+    const struct stat file = now();
+    const auto end = file.st_size - static_cast<off_t>(written);
+    if (!S_ISREG(file.st_mode) || end < 0) return;
+    [[maybe_unused]] const int cut = ::ftruncate(descriptor_, end);
+  }
+
+  void rotate() {
+    struct stat named{};
+    const bool is_ours =
+        ::stat(path_.c_str(), &named) == 0 && named.st_ino == now().st_ino && named.st_dev == now().st_dev;
+    // Somebody has moved it away and said nothing: what has the name now is no old file of ours.
+    if (!is_ours) {
+      open();
+      return;
+    }
     if (rotation_.keep == 0) {
-      if (::ftruncate(descriptor_, 0) == 0) size_ = 0;
+      [[maybe_unused]] const int emptied = ::ftruncate(descriptor_, 0);
       return;
     }
     const auto numbered = [this](std::size_t number) { return path_ + "." + std::to_string(number); };
@@ -144,8 +158,6 @@ class FileSink : public LogSink {
   std::string path_;
   Rotation rotation_;
   int descriptor_ = -1;
-  bool is_regular_ = false;
-  std::size_t size_ = 0;
 };
 
 }  // namespace
