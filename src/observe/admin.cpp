@@ -149,6 +149,8 @@ std::string_view reason(int status) {
       return "Forbidden";
     case 405:
       return "Method Not Allowed";
+    case 503:
+      return "Service Unavailable";
     default:
       return "Not Found";
   }
@@ -191,8 +193,11 @@ Response respond_api(mg_connection* connection, const mg_request_info& request, 
                                  .authorization = authorization,
                                  .body = body});
   }
-  return {answer->status, reason(answer->status), std::move(answer->body), "application/json",
-          "X-Content-Type-Options: nosniff\r\n"};
+  std::string more = "X-Content-Type-Options: nosniff\r\n";
+  // RFC 9110 §15.5.2, §15.5.6
+  if (answer->status == 401) more += "WWW-Authenticate: Bearer\r\n";
+  if (answer->status == 405) more += "Allow: GET, HEAD, POST, DELETE\r\n";
+  return {answer->status, reason(answer->status), std::move(answer->body), "application/json", std::move(more)};
 }
 
 void send(mg_connection* connection, const Response& response, bool with_body) {

@@ -142,6 +142,17 @@ bool same(std::string_view one, std::string_view other) {
   return difference == 0;
 }
 
+/// RFC 6750 §2.1; a scheme's name is of either case (RFC 9110 §11.1).
+std::optional<std::string_view> bearer_token(std::string_view authorization) {
+  constexpr std::string_view kBearer = "bearer";
+  const auto lower = [](char byte) { return byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte; };
+  const auto scheme = authorization.substr(0, authorization.find(' '));
+  if (!std::ranges::equal(scheme, kBearer, {}, lower)) return std::nullopt;
+  authorization.remove_prefix(scheme.size());
+  authorization.remove_prefix(std::min(authorization.find_first_not_of(' '), authorization.size()));
+  return authorization;
+}
+
 ApiResponse sessions(AdminSource& source, std::string_view query) {
   std::size_t limit = kSessions;
   if (const auto asked = parameter(query, "limit")) {
@@ -173,13 +184,24 @@ ApiResponse bans(AdminSource& source) {
   return ok({{"bans", std::move(all)}});
 }
 
+const char* const kNoSession = "no session of that id runs";
+ApiResponse late() { return error(503, "a worker didn't answer in time; ask again"); }
+
 ApiResponse trace_of_client(AdminSource& source, std::string_view query) {
   const auto client = ftp::Address::parse(parameter(query, "client").value_or(""));
   if (!client) return error(400, "client must be an address, as in ?client=192.0.2.7");
-  return ok({{"sessions", list(source.traces({}, client))}});
+  const auto traces = source.traces({}, client);
+  if (traces.all.empty() && !traces.is_whole) return late();
+  return ok({{"sessions", list(traces.all)}});
 }
 
-const char* const kNoSession = "no session of that id runs";
+ApiResponse trace_of_session(AdminSource& source, std::string_view id) {
+  const auto session = number<std::uint64_t>(id, 16);
+  if (!session) return error(404, kNoSession);
+  const auto traces = source.traces(session, {});
+  if (!traces.all.empty()) return ok(to_json(traces.all.front()));
+  return traces.is_whole ? error(404, kNoSession) : late();
+}
 
 ApiResponse get(AdminSource& source, const ApiRequest& request) {
   const auto path = request.path;
@@ -192,10 +214,7 @@ ApiResponse get(AdminSource& source, const ApiRequest& request) {
   constexpr std::string_view kSession = "/sessions/";
   constexpr std::string_view kTrace = "/trace";
   if (path.starts_with(kSession) && path.ends_with(kTrace)) {
-    const auto id =
-        number<std::uint64_t>(path.substr(kSession.size(), path.size() - kSession.size() - kTrace.size()), 16);
-    const auto found = id ? source.traces(id, {}) : std::vector<SessionTrace>{};
-    return found.empty() ? error(404, kNoSession) : ok(to_json(found.front()));
+    return trace_of_session(source, path.substr(kSession.size(), path.size() - kSession.size() - kTrace.size()));
   }
   return error(404, "no such path; conf/openapi.json lists them");
 }
@@ -205,8 +224,8 @@ ApiResponse get(AdminSource& source, const ApiRequest& request) {
 std::optional<ApiResponse> refused_change(AdminSource& source, std::string_view authorization) {
   const auto token = source.token();
   if (!token) return error(403, token.error());
-  constexpr std::string_view kBearer = "Bearer ";
-  if (authorization.starts_with(kBearer) && same(authorization.substr(kBearer.size()), *token)) return std::nullopt;
+  const auto given = bearer_token(authorization);
+  if (given && same(*given, *token)) return std::nullopt;
   return error(401, "a change needs \"Authorization: Bearer\" and the token of admin.token_file");
 }
 
@@ -240,6 +259,18 @@ ApiResponse ban(AdminSource& source, const json& body) {
   return {204, {}};
 }
 
+ApiResponse end_session(AdminSource& source, std::uint64_t id) {
+  switch (source.end_session(id)) {
+    case Ordered::Done:
+      return {204, {}};
+    case Ordered::NoSession:
+      return error(404, kNoSession);
+    case Ordered::Late:
+      return late();
+  }
+  std::unreachable();
+}
+
 ApiResponse change(AdminSource& source, const ApiRequest& request) {
   if (auto refusal = refused_change(source, request.authorization)) return std::move(*refusal);
   constexpr std::string_view kSession = "/sessions/";
@@ -249,7 +280,7 @@ ApiResponse change(AdminSource& source, const ApiRequest& request) {
   if (request.method == "DELETE") {
     if (path.starts_with(kSession)) {
       const auto id = number<std::uint64_t>(path.substr(kSession.size()), 16);
-      return id && source.end_session(*id) ? ApiResponse{204, {}} : error(404, kNoSession);
+      return id ? end_session(source, *id) : error(404, kNoSession);
     }
     if (path.starts_with(kBan)) {
       const auto where = ftp::Cidr::parse(path.substr(kBan.size()));

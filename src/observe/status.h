@@ -96,6 +96,19 @@ struct Overview {
   std::vector<Refusal> refusals;  ///< Newest first.
 };
 
+/// Of the sessions that were asked for, those whose workers answered in time.
+struct Traces {
+  std::vector<SessionTrace> all;
+  bool is_whole;  ///< All workers did.
+};
+
+/// What came of an order to one session.
+enum class Ordered : std::uint8_t {
+  Done,
+  NoSession,
+  Late  ///< A worker didn't answer in time: it may have the session, and may carry the order out yet.
+};
+
 /// What the admin server asks of the process and has it do. Called from the server's threads; may wait for the workers
 /// for a moment.
 class AdminSource {
@@ -105,15 +118,14 @@ class AdminSource {
   /// At most `limit` of all, and how many there are.
   virtual std::pair<std::vector<SessionStatus>, std::size_t> sessions(std::size_t limit) = 0;
   /// Of the session, or of all sessions of a client's address.
-  virtual std::vector<SessionTrace> traces(std::optional<std::uint64_t> session,
-                                           const std::optional<ftp::Address>& client) = 0;
+  virtual Traces traces(std::optional<std::uint64_t> session, const std::optional<ftp::Address>& client) = 0;
   virtual config::PassivePorts passive_ports() = 0;
   virtual std::vector<PortStatus> ports() = 0;
   virtual std::vector<BackendStatus> backends() = 0;
   virtual std::vector<Ban> bans() = 0;
 
+  virtual Ordered end_session(std::uint64_t session) = 0;
   // False: there is none of that name.
-  virtual bool end_session(std::uint64_t session) = 0;
   virtual bool set_server(const std::string& backend, std::string_view server, gateway::ServerOrder order) = 0;
   virtual void ban(const ftp::Cidr& network, std::chrono::seconds time) = 0;
   virtual bool lift_ban(const ftp::Cidr& network) = 0;

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <exception>
-#include <fstream>
 #include <future>
 #include <iterator>
 #include <utility>
 
+#include "observe/log.h"
+#include "observe/shares.h"
 #include "server/shared.h"
+#include "server/token_file.h"
 #include "server/worker.h"
 
 namespace pasvgate::server {
@@ -18,18 +20,22 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kPatience = 2s;
-constexpr std::size_t kSamples = 180;  // Fifteen minutes.
-constexpr std::size_t kLongestToken = 4096;
 
 }  // namespace
 
 gateway::Instant monotonic_now() { return gateway::Instant(uv_hrtime() / 1'000'000); }
 
 Control::Control(Shared& shared, const std::atomic<bool>& ready)
-    : shared_(shared), ready_(ready), started_(std::chrono::system_clock::now()) {}
+    : shared_(shared),
+      ready_(ready),
+      started_(std::chrono::system_clock::now()),
+      history_(observe::History(std::chrono::steady_clock::now())) {}
 
 void Control::use(std::shared_ptr<const config::Config> config) {
   config_.with([&](auto& held) { held = std::move(config); });
+  if (!this->config()->admin.token_file) return;
+  if (const auto token = this->token(); !token)
+    observe::log(config::LogLevel::Warn, "admin API", {{"why", token.error()}});
 }
 
 std::shared_ptr<const config::Config> Control::config() const {
@@ -37,7 +43,7 @@ std::shared_ptr<const config::Config> Control::config() const {
 }
 
 template <class Answer>
-std::vector<Answer> Control::ask(const std::function<Answer(Worker&)>& question) {
+std::vector<std::optional<Answer>> Control::ask(const std::function<Answer(Worker&)>& question) {
   std::vector<std::future<Answer>> answers;
   for (const auto& worker : shared_.workers) {
     auto promise = std::make_shared<std::promise<Answer>>();
@@ -45,11 +51,12 @@ std::vector<Answer> Control::ask(const std::function<Answer(Worker&)>& question)
     worker->post(Inspect{[promise, question](Worker& here) { promise->set_value(question(here)); }});
   }
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  std::vector<Answer> all;
+  std::vector<std::optional<Answer>> all;
   for (auto& answer : answers) {
+    auto& one = all.emplace_back();
     if (answer.wait_until(deadline) != std::future_status::ready) continue;
     try {
-      all.push_back(answer.get());
+      one = answer.get();
     } catch (const std::future_error&) {  // NOLINT(bugprone-empty-catch): the worker has ended
     }
   }
@@ -60,17 +67,9 @@ void Control::sample() {
   shared_.metrics.bans(bans().size());
   const auto totals = shared_.metrics.totals();
   const auto sessions = shared_.sessions.load();
-  history_.with([&](History& history) {
-    const auto rate = [](std::uint64_t now, std::uint64_t before) {
-      return static_cast<double>(now - before) / std::chrono::duration<double>(kInterval).count();
-    };
-    history.samples.push_back({.time = std::chrono::system_clock::now(),
-                               .sessions = sessions,
-                               .download = rate(totals.downloaded, history.downloaded),
-                               .upload = rate(totals.uploaded, history.uploaded)});
-    if (history.samples.size() > kSamples) history.samples.pop_front();
-    history.downloaded = totals.downloaded;
-    history.uploaded = totals.uploaded;
+  history_.with([&](observe::History& history) {
+    history.add(std::chrono::system_clock::now(), std::chrono::steady_clock::now(), sessions, totals.downloaded,
+                totals.uploaded);
   });
 }
 
@@ -90,30 +89,37 @@ observe::Overview Control::overview() {
                         .uploaded = totals.uploaded,
                         .ports = config->passive_ports.listen.size(),
                         .ports_leased = shared_.pool.with([](const auto& pool) { return pool.leased(); }),
-                        .interval = kInterval,
+                        .interval = observe::History::kInterval,
                         .history = {},
                         .refusals = shared_.refusals.newest()};
-  history_.with([&](const History& history) { now.history.assign(history.samples.begin(), history.samples.end()); });
+  history_.with(
+      [&](const observe::History& history) { now.history.assign(history.samples().begin(), history.samples().end()); });
   return now;
 }
 
 std::pair<std::vector<observe::SessionStatus>, std::size_t> Control::sessions(std::size_t limit) {
-  std::vector<observe::SessionStatus> all;
-  for (auto& part :
-       ask<std::vector<observe::SessionStatus>>([limit](Worker& worker) { return worker.status(limit); })) {
-    std::ranges::move(part, std::back_inserter(all));
+  std::vector<std::size_t> counts;
+  for (const auto& count : ask<std::size_t>([](Worker& worker) { return worker.session_count(); })) {
+    counts.push_back(count.value_or(0));
   }
-  if (all.size() > limit) all.resize(limit);
+  const auto shares = observe::shares(counts, limit);
+  std::vector<observe::SessionStatus> all;
+  for (auto& part : ask<std::vector<observe::SessionStatus>>(
+           [shares](Worker& worker) { return worker.status(shares[worker.index()]); })) {
+    if (part) std::ranges::move(*part, std::back_inserter(all));
+  }
   return {std::move(all), shared_.sessions};
 }
 
-std::vector<observe::SessionTrace> Control::traces(std::optional<std::uint64_t> session,
-                                                   const std::optional<ftp::Address>& client) {
-  std::vector<observe::SessionTrace> all;
+observe::Traces Control::traces(std::optional<std::uint64_t> session, const std::optional<ftp::Address>& client) {
+  observe::Traces traces{.all = {}, .is_whole = true};
   const auto question = [=](Worker& worker) { return worker.traces(session, client); };
   // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks): the analyzer takes the lambda's std::function for lost
-  for (auto& part : ask<std::vector<observe::SessionTrace>>(question)) std::ranges::move(part, std::back_inserter(all));
-  return all;
+  for (auto& part : ask<std::vector<observe::SessionTrace>>(question)) {
+    traces.is_whole = traces.is_whole && part;
+    if (part) std::ranges::move(*part, std::back_inserter(traces.all));
+  }
+  return traces;
 }
 
 config::PassivePorts Control::passive_ports() { return config()->passive_ports; }
@@ -149,9 +155,11 @@ std::vector<observe::Ban> Control::bans() {
   });
 }
 
-bool Control::end_session(std::uint64_t session) {
-  return std::ranges::any_of(ask<bool>([session](Worker& worker) { return worker.end_session(session); }),
-                             std::identity{});
+observe::Ordered Control::end_session(std::uint64_t session) {
+  const auto answers = ask<bool>([session](Worker& worker) { return worker.end_session(session); });
+  if (std::ranges::find(answers, std::optional(true)) != answers.end()) return observe::Ordered::Done;
+  const bool is_late = std::ranges::any_of(answers, [](const auto& answer) { return !answer; });
+  return is_late ? observe::Ordered::Late : observe::Ordered::NoSession;
 }
 
 bool Control::set_server(const std::string& backend, std::string_view server, gateway::ServerOrder order) {
@@ -179,12 +187,8 @@ bool Control::lift_ban(const ftp::Cidr& network) {
 std::expected<std::string, std::string> Control::token() {
   const auto file = config()->admin.token_file;
   if (!file) return std::unexpected("changes are off; name a file with a token in admin.token_file");
-  std::ifstream in(*file, std::ios::binary);
-  std::string token(kLongestToken, '\0');
-  in.read(token.data(), static_cast<std::streamsize>(token.size()));
-  token.resize(static_cast<std::size_t>(in.gcount()));
-  while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' ')) token.pop_back();
-  if (token.empty()) return std::unexpected("changes are off; the file of admin.token_file can't be read or is empty");
+  auto token = read_token(*file);
+  if (!token) return std::unexpected("changes are off; the file of admin.token_file " + token.error());
   return token;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,6 +9,7 @@
 
 #include "config/config.h"
 #include "net/guarded.h"
+#include "observe/history.h"
 #include "observe/status.h"
 
 namespace pasvgate::server {
@@ -25,27 +25,26 @@ class Control final : public observe::AdminSource {
 
   void use(std::shared_ptr<const config::Config> config);
   void draining() { draining_ = true; }
-  static constexpr std::chrono::seconds kInterval{5};
-  /// Once in each `kInterval`: a point of the history.
+  /// Once in each `History::kInterval`: a point of it.
   void sample();
 
   observe::Overview overview() override;
   std::pair<std::vector<observe::SessionStatus>, std::size_t> sessions(std::size_t limit) override;
-  std::vector<observe::SessionTrace> traces(std::optional<std::uint64_t> session,
-                                            const std::optional<ftp::Address>& client) override;
+  observe::Traces traces(std::optional<std::uint64_t> session, const std::optional<ftp::Address>& client) override;
   config::PassivePorts passive_ports() override;
   std::vector<observe::PortStatus> ports() override;
   std::vector<observe::BackendStatus> backends() override;
   std::vector<observe::Ban> bans() override;
-  bool end_session(std::uint64_t session) override;
+  observe::Ordered end_session(std::uint64_t session) override;
   bool set_server(const std::string& backend, std::string_view server, gateway::ServerOrder order) override;
   void ban(const ftp::Cidr& network, std::chrono::seconds time) override;
   bool lift_ban(const ftp::Cidr& network) override;
   std::expected<std::string, std::string> token() override;
 
  private:
+  /// Each worker's answer, in their order; none from one that is late.
   template <class Answer>
-  std::vector<Answer> ask(const std::function<Answer(Worker&)>& question);
+  std::vector<std::optional<Answer>> ask(const std::function<Answer(Worker&)>& question);
   [[nodiscard]] std::shared_ptr<const config::Config> config() const;
 
   Shared& shared_;
@@ -53,12 +52,7 @@ class Control final : public observe::AdminSource {
   std::atomic<bool> draining_ = false;
   const observe::UnixTime started_;
   net::Guarded<std::shared_ptr<const config::Config>> config_;
-  struct History {
-    std::deque<observe::Sample> samples;
-    std::uint64_t downloaded = 0;
-    std::uint64_t uploaded = 0;
-  };
-  net::Guarded<History> history_;
+  net::Guarded<observe::History> history_;
 };
 
 }  // namespace pasvgate::server

@@ -101,7 +101,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
   health_checker_ = std::make_unique<HealthChecker>(loop_, shared_->groups);
   health_checker_->use(config_, tls_);
   tls_timer_.start(config_->tls.reload_interval);
-  sample_timer_.start(Control::kInterval);
+  sample_timer_.start(observe::History::kInterval);
   shared_->metrics.config_reload(true, std::chrono::system_clock::now());
   ready_ = true;
   notify_.ready();
@@ -283,7 +283,7 @@ void Service::stop() {
 }
 
 void Service::sample() {
-  sample_timer_.start(Control::kInterval);
+  sample_timer_.start(observe::History::kInterval);
   control_->sample();
 }
 

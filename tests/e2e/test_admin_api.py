@@ -1,8 +1,12 @@
 """The admin API: what it tells, against conf/openapi.json, and what it changes, which needs the token."""
 
+import concurrent.futures
 import http.client
 import json
 import os
+import pathlib
+import select
+import signal
 import tempfile
 import time
 import unittest
@@ -13,6 +17,7 @@ import tap
 from harness import Gateway, ROOT
 from raw import Raw, read_all
 from raw_tls import lines_with
+from stopped import own_threads, stopped
 from stub import Stub
 from waiting import until
 
@@ -41,14 +46,15 @@ class Api(unittest.TestCase):
             written.write(self.token + "\n")
         self.gateway = self.enterContext(Gateway(self.stub.address, admin={"token_file": self.token_file}, **sections))
 
-    def ask(self, method, path, token=None, body=None):
+    def ask(self, method, path, token=None, body=None, scheme="Bearer "):
         """(status, what the JSON says)."""
         connection = http.client.HTTPConnection(*self.gateway.admin.split(":"), timeout=10)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": scheme + token} if token else {}
         connection.request(method, path, body if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
+        self.headers = answer.headers
         is_json = answer.headers["Content-Type"] == "application/json"
         return answer.status, json.loads(text) if text and is_json else None
 
@@ -98,6 +104,12 @@ class Reading(Api):
         self.assertEqual(self.get("/api/v1/status")["transfers"]["active"], 1)
         sessions = self.get("/api/v1/sessions?limit=1")
         self.assertEqual((len(sessions["sessions"]), sessions["total"]), (1, 2))
+        # Of both workers, wherever the sessions are; never more.
+        for _ in range(6):
+            self.client()
+        for limit in range(10):
+            sessions = self.get(f"/api/v1/sessions?limit={limit}")
+            self.assertEqual((len(sessions["sessions"]), sessions["total"]), (min(limit, 8), 8))
         self.get("/api/v1/sessions?limit=many", status=400)
         data.close()
         self.assertEqual(other.command("NOOP").code, 200)
@@ -199,15 +211,36 @@ class Changing(Api):
             self.assertEqual(self.ask(method, path, None, body)[0], 401)
             for wrong in ("", "a", self.token + "x", self.token[:-1], "a very secret tokeN"):
                 self.assertEqual(self.ask(method, path, wrong, body)[0], 401, wrong)
+            self.assertEqual(self.headers["WWW-Authenticate"], "Bearer")
         self.assertEqual(self.get("/api/v1/bans")["bans"], [])
+        # RFC 9110 §11.1: of either case.
+        for scheme, status in (("bearer ", 404), ("BEARER   ", 404), ("Bearer", 401), ("Basic ", 401), ("Bearers ", 401)):
+            self.assertEqual(self.ask("DELETE", "/api/v1/sessions/01", self.token, scheme=scheme)[0], status, scheme)
         # A new token holds at once, and an empty file is none.
         with open(self.token_file, "w", encoding="ascii") as written:
             written.write("other")
         self.assertEqual(self.ask("DELETE", "/api/v1/sessions/01", self.token)[0], 401)
         self.assertEqual(self.ask("DELETE", "/api/v1/sessions/01", "other")[0], 404)
-        with open(self.token_file, "w", encoding="ascii"):
-            pass
-        self.assertEqual(self.ask("DELETE", "/api/v1/sessions/01", "other")[0], 403)
+        # One of any other kind is told of, and waited for by nobody.
+        def longest(size):
+            return lambda path: pathlib.Path(path).write_text("x" * (size - 1) + "\n", encoding="ascii")
+        for make, said in ((lambda path: pathlib.Path(path).write_bytes(b""), "is empty"),
+                           (lambda path: pathlib.Path(path).write_bytes(b" \n\r\n"), "is empty"),
+                           (lambda path: pathlib.Path(path).write_bytes(b"one\ntwo\n"), "holds more than one line"),
+                           (longest(4097), "is longer than 4096 bytes"), (longest(4096), None),
+                           (os.mkfifo, "is no regular file"), (os.mkdir, "is no regular file"),
+                           (lambda path: None, "can't be read: No such file")):
+            if os.path.lexists(self.token_file):
+                (os.rmdir if os.path.isdir(self.token_file) else os.unlink)(self.token_file)
+            make(self.token_file)
+            status, value = self.ask("DELETE", "/api/v1/sessions/01", "x" * 4095)
+            self.assertEqual((status, value["error"]),
+                             (404, "no session of that id runs") if said is None else (403, value["error"]))
+            self.assertIn(said or "", value["error"])
+            self.assertNotIn(self.token_file, value["error"])
+        os.mkfifo(self.token_file)
+        self.gateway.signal(signal.SIGHUP)
+        self.gateway.wait_log("changes are off; the file of admin.token_file is no regular file")
 
     def test_no_token_file(self):
         with Gateway(self.stub.address) as gateway:
@@ -261,6 +294,23 @@ class Changing(Api):
         session, = self.get("/api/v1/sessions")["sessions"]
         self.assertEqual(self.ask("DELETE", f"/api/v1/sessions/{session['id']}", self.token)[0], 204)
         self.gateway.wait_metric("sessions_active", 0)
+
+    def test_a_worker_that_is_late(self):
+        """What it has isn't said to be nowhere."""
+        clients = [self.client() for _ in range(4)]
+        ids = [one["id"] for one in self.get("/api/v1/sessions")["sessions"]]
+        with stopped(own_threads(self.gateway.process.pid)):
+            asked = [("DELETE", "/api/v1/sessions/{id}"), ("GET", "/api/v1/sessions/{id}/trace")]
+            with concurrent.futures.ThreadPoolExecutor() as threads:
+                answers = list(threads.map(
+                    lambda one: self.ask(one[0], one[1].replace("{id}", ids[0]), self.token), asked))
+            for (method, path), (status, value) in zip(asked, answers):
+                self.assertEqual(status, 503)
+                jsonschema.validate(value, schema_of(path, method.lower(), 503))
+        # The order is carried out all the same.
+        until(lambda: self.gateway.metric("sessions_active") == 3, 5, "one session less")
+        ended, _, _ = select.select([client.sock for client in clients], [], [], 5)
+        self.assertEqual(len(ended), 1)
 
     def test_ban(self):
         client, other = self.client(source="127.0.0.7"), self.client()
