@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <expected>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -9,11 +10,24 @@
 
 namespace pasvgate::cli {
 
-/// Adds --admin, which `admin_address` reads.
-void add_admin(CLI::App& command, std::string& admin);
-/// Where the gateway's admin server is: --admin, else PASVGATE_ADMIN as `pasvgate run` reads it, else the default.
-/// The error says which of them is no address.
-std::expected<ftp::Endpoint, std::string> admin_address(const std::string& option);
+/// How a gateway is asked.
+struct AdminOptions {
+  std::string admin;
+  std::string timeout = "5";
+  std::string interval;
+};
+/// Adds --admin, --timeout and --interval, whose default is written `interval`; `options` must live as long as
+/// `command`.
+void add_admin(CLI::App& command, AdminOptions& options, const std::string& interval);
+
+struct AdminAccess {
+  ftp::Endpoint server;
+  std::chrono::milliseconds timeout;   ///< Of one answer.
+  std::chrono::milliseconds interval;  ///< Between two looks.
+};
+/// What the options say. The gateway's admin server is at --admin, else PASVGATE_ADMIN as `pasvgate run` reads it, else
+/// the default. The error says which of them can't be understood.
+std::expected<AdminAccess, std::string> admin_access(const AdminOptions& options);
 
 /// What didn't work, in words fit for a terminal.
 struct AdminError {
@@ -25,13 +39,13 @@ struct AdminError {
 class AdminClient {
  public:
   /// With `interrupt`, an answer isn't waited for any more once that descriptor is readable.
-  explicit AdminClient(ftp::Endpoint server, int interrupt = -1) : server_(server), interrupt_(interrupt) {}
+  explicit AdminClient(const AdminAccess& access, int interrupt = -1) : access_(access), interrupt_(interrupt) {}
 
   /// The JSON object that is the answer to a GET of `target`.
   [[nodiscard]] std::expected<nlohmann::ordered_json, AdminError> get(const std::string& target) const;
 
  private:
-  ftp::Endpoint server_;
+  AdminAccess access_;
   int interrupt_;
 };
 

@@ -81,7 +81,8 @@ struct ProbeFacts {
   bool tls_demanded = false;  ///< --tls explicit or implicit.
   std::optional<Answer> auth_tls;
   std::optional<TlsFacts> tls;
-  std::string user;  ///< Empty: anonymous was tried.
+  std::string user;                ///< Empty: anonymous was tried.
+  bool password_withheld = false;  ///< The certificate is wrong, so that no login was tried.
   std::optional<Answer> login;
   DataTry pasv;
   DataTry epsv;

@@ -20,6 +20,8 @@ constexpr std::size_t kLineLimit = 8192;
 constexpr std::uint16_t kPort = 21;
 constexpr std::uint16_t kImplicitPort = 990;
 constexpr std::size_t kMostFeatures = 64;
+constexpr std::size_t kLongestAnswer = 1024UL * 1024;
+constexpr int kMostTimeouts = 12;
 
 milliseconds since(Clock::time_point start) { return std::chrono::duration_cast<milliseconds>(Clock::now() - start); }
 
@@ -86,6 +88,7 @@ ProbeClient::ProbeClient(ProbeRequest request)
     : request_(std::move(request)), control_(request_.timeout), framer_(kLineLimit, ftp::Telnet::Verbatim) {}
 
 std::expected<ProbeFacts, std::string> ProbeClient::run() {
+  end_ = Clock::now() + request_.timeout * kMostTimeouts;
   const auto target = parse_target(request_.target);
   if (!target) return std::unexpected("\"" + request_.target + "\" is no HOST[:PORT]");
   context_.reset(SSL_CTX_new(TLS_client_method()));
@@ -122,8 +125,10 @@ bool ProbeClient::connect(const std::string& host, std::optional<std::uint16_t> 
     facts_.connect_error = host + " doesn't resolve: " + found.error();
     return false;
   }
+  control_.end_at(end_);
   for (const auto& address : addresses) {
     const ftp::Endpoint to{address, to_port};
+    step("connecting to " + to.text());
     const auto start = Clock::now();
     const Reach reach = control_.connect(to);
     facts_.connect_took = since(start);
@@ -142,6 +147,7 @@ bool ProbeClient::connect(const std::string& host, std::optional<std::uint16_t> 
 
 void ProbeClient::dialogue() {
   if (facts_.is_implicit && !tls_on_control()) return;
+  step("greeting");
   const auto start = Clock::now();
   facts_.greeting = final_reply();
   facts_.greeting_took = since(start);
@@ -149,6 +155,10 @@ void ProbeClient::dialogue() {
   features();
   if (!secure()) return;
   if (is_lost()) return;
+  if (!may_send_password()) {
+    facts_.password_withheld = true;
+    return leave();
+  }
   const Answer login = log_in();
   facts_.login = login;
   if (is_lost() || !login.is_success()) return;
@@ -159,11 +169,21 @@ void ProbeClient::dialogue() {
   passive("EPSV", facts_.epsv);
   if (facts_.tls && facts_.tls->data_protected) reuse();
   if (request_.active) active();
+  leave();
+}
+
+void ProbeClient::leave() {
   if (!is_lost()) {
     ask("QUIT");
     facts_.lost.clear();  // It was asked to go.
   }
   control_.close();
+}
+
+/// A password isn't for whoever stands in between and shows a certificate of its own.
+bool ProbeClient::may_send_password() const {
+  if (request_.password.empty() || request_.any_certificate || !facts_.tls) return true;
+  return facts_.tls->chain_error.empty() && facts_.tls->name_matches;
 }
 
 /// False when the session is no longer of use.
@@ -181,6 +201,8 @@ bool ProbeClient::secure() {
 }
 
 bool ProbeClient::tls_on_control() {
+  step("TLS handshake");
+  begin_answer();
   TlsFacts& tls = facts_.tls.emplace();
   if (const auto done = control_.start_tls(context_.get(), facts_.host, nullptr); !done) {
     tls.error = done.error();
@@ -210,6 +232,7 @@ void ProbeClient::read_certificate(TlsFacts& tls) const {
 }
 
 Answer ProbeClient::log_in() {
+  step("login");
   const bool anonymous = request_.user.empty();
   Answer answer = ask("USER " + (anonymous ? std::string("anonymous") : request_.user));
   if (answer.code / 100 != 3) return answer;
@@ -221,6 +244,7 @@ void ProbeClient::protect_data(TlsFacts& tls) {
 }
 
 void ProbeClient::features() {
+  step("FEAT");
   if (!say("FEAT")) return;
   features_known_ = final_reply([this](std::string_view line) {
                       const std::size_t begin = line.find_first_not_of(' ');
@@ -232,6 +256,7 @@ void ProbeClient::features() {
 
 void ProbeClient::passive(std::string_view verb, DataTry& data) {
   if (is_lost()) return;
+  step(verb);
   data.asked = true;
   data.answer = ask(verb);
   if (verb == "PASV" && data.answer.code == 227) {
@@ -241,13 +266,14 @@ void ProbeClient::passive(std::string_view verb, DataTry& data) {
     if (const auto told = ftp::parse_229(data.answer.text)) data.told = {peer_.address, told->port};
   }
   if (!data.told) return;
-  ProbeSocket socket(request_.timeout);
+  step(std::string(verb) + ": " + data.told->text());
+  ProbeSocket socket = data_socket();
   const auto start = Clock::now();
   data.reach = socket.connect(*data.told);
   data.took = since(start);
   if (data.told->address != peer_.address) {
     // What it is that's wrong: the address alone, or the port too.
-    ProbeSocket beside(request_.timeout);
+    ProbeSocket beside = data_socket();
     if (data.reach != Reach::Open) data.at_control = beside.connect({peer_.address, data.told->port});
     // With it the transfer goes on, so that the server is left in order.
     if (data.at_control == Reach::Open) {
@@ -256,10 +282,12 @@ void ProbeClient::passive(std::string_view verb, DataTry& data) {
     }
   }
   if (data.reach == Reach::Open) list(data, std::move(socket), nullptr, Resume::Yes);
+  if (is_over()) data = {};
 }
 
 void ProbeClient::active() {
   if (is_lost() || !facts_.own) return;
+  step("active mode");
   DataTry& data = facts_.active;
   auto listener = net::bind_tcp({facts_.own->address, 0}, net::Share::Alone);
   if (!listener || !net::start_listening(*listener, 1)) return;
@@ -268,13 +296,15 @@ void ProbeClient::active() {
   data.asked = true;
   data.answer = data.told->address.family() == ftp::Family::V4 ? ask("PORT " + ftp::write_port(*data.told))
                                                                : ask("EPRT " + ftp::write_eprt(*data.told));
-  if (data.answer.is_success()) list(data, ProbeSocket(request_.timeout), &*listener, Resume::Yes);
+  if (data.answer.is_success()) list(data, data_socket(), &*listener, Resume::Yes);
+  if (is_over()) data = {};
 }
 
 /// Once more without the control connection's session: who demands it refuses.
 void ProbeClient::reuse() {
   const bool by_pasv = facts_.pasv.works() && facts_.pasv.resumed;
   if (is_lost() || !(by_pasv || (facts_.epsv.works() && facts_.epsv.resumed))) return;
+  step("a data connection without the TLS session");
   DataTry data;
   data.answer = ask(by_pasv ? "PASV" : "EPSV");
   if (by_pasv) {
@@ -283,18 +313,19 @@ void ProbeClient::reuse() {
     data.told = {peer_.address, told->port};
   }
   if (!data.told) return;
-  ProbeSocket socket(request_.timeout);
+  ProbeSocket socket = data_socket();
   data.reach = socket.connect(*data.told);
   if (data.reach != Reach::Open) return;
   list(data, std::move(socket), nullptr, Resume::No);
-  facts_.reuse_demanded = !data.works();
+  if (!is_over()) facts_.reuse_demanded = !data.works();
 }
 
 void ProbeClient::list(DataTry& data, ProbeSocket socket, const net::Fd* listener, Resume resume) {
   if (!say("LIST")) return;
   data.transfer.emplace();
   if (listener != nullptr) {
-    auto accepted = accept_one(*listener, request_.timeout);
+    const auto wait = std::chrono::ceil<milliseconds>(within(1) - Clock::now());
+    auto accepted = accept_one(*listener, std::max(wait, milliseconds(0)));
     if (!accepted) {
       data.reach = Reach::Silent;
       data.transfer = final_reply();
@@ -308,6 +339,7 @@ void ProbeClient::list(DataTry& data, ProbeSocket socket, const net::Fd* listene
   if (answer.code >= 100 && answer.code < 200) {
     bool is_good = true;
     if (facts_.tls && facts_.tls->data_protected) {
+      socket.end_at(within(1));
       const SslSession session(resume == Resume::Yes ? SSL_get1_session(control_.ssl()) : nullptr);
       const auto done = socket.start_tls(context_.get(), facts_.host, session.get());
       if (!done) data.tls_error = done.error();
@@ -323,17 +355,44 @@ void ProbeClient::list(DataTry& data, ProbeSocket socket, const net::Fd* listene
 
 /// The listing isn't kept. A server that never ends it is left at the time.
 void ProbeClient::read_to_end(ProbeSocket& socket, DataTry& data) const {
-  constexpr int kMostTimes = 10;
-  const auto end = Clock::now() + request_.timeout * kMostTimes;
-  while (Clock::now() < end) {
+  const auto end = within(kMostTimeouts / 2);
+  socket.end_at(end);
+  for (;;) {
     const auto got = socket.receive();
-    if (!got && socket.ssl() != nullptr) data.tls_error = got.error();
+    if (!got && socket.ssl() != nullptr && Clock::now() < end) data.tls_error = got.error();
     if (!got || got->empty()) return;
   }
 }
 
+ProbeSocket ProbeClient::data_socket() const {
+  ProbeSocket socket(request_.timeout);
+  socket.end_at(end_);
+  return socket;
+}
+
+ProbeClient::Clock::time_point ProbeClient::within(int count) const {
+  return std::min(Clock::now() + request_.timeout * count, end_);
+}
+
+void ProbeClient::begin_answer() {
+  answered_ = 0;
+  control_.end_at(within(1));
+}
+
+bool ProbeClient::is_lost() {
+  if (facts_.lost.empty() && is_over()) {
+    facts_.lost = "all of it took longer than " + std::to_string(kMostTimeouts) + " times --timeout";
+  }
+  return !facts_.lost.empty();
+}
+
+void ProbeClient::step(std::string_view what) const {
+  if (request_.on_step) request_.on_step(what);
+}
+
 bool ProbeClient::say(std::string_view command) {
   if (is_lost()) return false;
+  begin_answer();
   const auto sent = control_.send(std::string(command) + "\r\n");
   if (!sent) facts_.lost = sent.error();
   return sent.has_value();
@@ -342,13 +401,19 @@ bool ProbeClient::say(std::string_view command) {
 Answer ProbeClient::ask(std::string_view command) { return say(command) ? final_reply() : Answer{}; }
 
 Answer ProbeClient::final_reply(const OnMiddle& on_middle) {
+  begin_answer();
   for (;;) {
-    Answer answer = next_reply(on_middle);
+    Answer answer = read_reply(on_middle);
     if (answer.code == 0 || answer.code >= 200) return answer;
   }
 }
 
 Answer ProbeClient::next_reply(const OnMiddle& on_middle) {
+  begin_answer();
+  return read_reply(on_middle);
+}
+
+Answer ProbeClient::read_reply(const OnMiddle& on_middle) {
   for (;;) {
     std::string_view bytes = pending_;
     while (const auto line = framer_.next(bytes)) {
@@ -362,7 +427,12 @@ Answer ProbeClient::next_reply(const OnMiddle& on_middle) {
     pending_.clear();  // The framer keeps an unfinished line.
     const auto got = control_.receive();
     if (!got || got->empty()) {
-      facts_.lost = got ? "the server closed it" : got.error();
+      if (!is_lost()) facts_.lost = got ? "the server closed it" : got.error();
+      return {};
+    }
+    answered_ += got->size();
+    if (answered_ > kLongestAnswer) {
+      facts_.lost = "an answer went on for more than 1 MiB";
       return {};
     }
     pending_ += *got;

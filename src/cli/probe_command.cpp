@@ -28,7 +28,8 @@ std::expected<ProbeRequest, std::string> request_of(const ProbeOptions& options)
                        .user = options.user,
                        .password = {},
                        .tls = parse_probe_tls(options.tls).value_or(ProbeTls::Auto),
-                       .tls_ca = options.tls_ca,
+                       .tls_ca = options.tls_ca == "none" ? "" : options.tls_ca,
+                       .any_certificate = options.tls_ca == "none",
                        .active = options.active};
   const auto timeout = config::parse_duration(options.timeout);
   if (!timeout || timeout->count() == 0) {
@@ -57,9 +58,15 @@ CLI::App* add_probe(CLI::App& app, ProbeOptions& options) {
                    "TLS; auto, the default, is explicit where the server offers it, and implicit on port 990")
       ->type_name("off|explicit|implicit|auto")
       ->check(CLI::IsMember({"off", "explicit", "implicit", "auto"}).description(""));
-  command->add_option("--tls-ca", options.tls_ca, "File of the CAs to trust (default: the system's)")
-      ->type_name("FILE");
-  command->add_option("--timeout", options.timeout, "How long each step may take, in seconds (default 5)")
+  command
+      ->add_option(
+          "--tls-ca", options.tls_ca,
+          "File of the CAs to trust (default: the system's); a server with a wrong certificate gets no password, "
+          "but with none it does")
+      ->type_name("FILE|none");
+  command
+      ->add_option("--timeout", options.timeout,
+                   "How long each step may take, in seconds (default 5); all of them twelve times that")
       ->type_name("S");
   command->add_flag("--active", options.active, "Try active mode too");
   command->add_flag("--json", options.json, "Facts and findings as JSON");
@@ -73,7 +80,10 @@ int probe(const ProbeOptions& options, bool no_color) {
     std::cerr << request.error() << '\n';
     return kUntested;
   }
+  StepLine steps;
+  request->on_step = [&](std::string_view step) { steps.show(options.target + ": " + std::string(step)); };
   const auto facts = ProbeClient(std::move(*request)).run();
+  steps.clear();
   if (!facts) {
     std::cerr << facts.error() << '\n';
     return kUntested;

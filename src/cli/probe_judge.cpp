@@ -123,6 +123,13 @@ class Judge {
   }
 
   bool logged_in() {
+    if (facts_.password_withheld) {
+      untested(
+          "The login wasn't tried: a server whose certificate is wrong gets no password. Name its CA with --tls-ca "
+          "FILE, "
+          "or send the password all the same with --tls-ca none.");
+      return false;
+    }
     if (!facts_.login) {
       if (verdict_.findings.empty() || !facts_.lost.empty()) {
         untested("The login couldn't be tried" +

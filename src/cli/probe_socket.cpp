@@ -42,7 +42,11 @@ std::string system_error(int code) { return std::strerror(code); }  // NOLINT(co
 
 }  // namespace
 
-bool ProbeSocket::wait(short events) const { return poll_until(socket_.get(), events, timeout_); }
+bool ProbeSocket::wait(short events) const {
+  const auto now = Clock::now();
+  const bool is_near = end_ - now < timeout_;
+  return poll_until(socket_.get(), events, is_near ? std::chrono::ceil<Milliseconds>(end_ - now) : timeout_);
+}
 
 Reach ProbeSocket::connect(const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from) {
   auto begun = net::connect_tcp(to, from);
@@ -108,6 +112,7 @@ std::expected<void, std::string> ProbeSocket::send(std::string_view bytes) {
 
 std::expected<std::string_view, std::string> ProbeSocket::receive() {
   for (;;) {
+    if (Clock::now() >= end_) return std::unexpected("no answer in time");
     errno = 0;
     if (ssl_) {
       const int got = SSL_read(ssl_.get(), buffer_, sizeof buffer_);

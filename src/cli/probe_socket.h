@@ -32,6 +32,8 @@ class ProbeSocket {
   using Milliseconds = std::chrono::milliseconds;
 
   explicit ProbeSocket(Milliseconds timeout) : timeout_(timeout) {}
+  /// From then on nothing is waited for or received, however much comes.
+  void end_at(std::chrono::steady_clock::time_point end) { end_ = end; }
 
   /// Open, or how it failed.
   Reach connect(const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from = {});
@@ -58,6 +60,7 @@ class ProbeSocket {
   bool wait(short events) const;
 
   Milliseconds timeout_;
+  std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::time_point::max();
   net::Fd socket_;
   std::unique_ptr<SSL, FreeWith<SSL_free>> ssl_;
   char buffer_[16 * 1024];

@@ -16,8 +16,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::chrono::seconds kInterval{2};
-
 int fail(const std::string& text) {
   std::cerr << text << '\n';
   return 1;
@@ -51,8 +49,8 @@ std::string shown(const ordered_json& all, const StatusOptions& options, bool no
 /// Until a signal ends it. A gateway that has answered may go away for a while, as in a restart.
 class Watch {
  public:
-  Watch(const ftp::Endpoint& server, const StatusOptions& options, bool no_color)
-      : options_(options), no_color_(no_color), client_(server, interrupts_.descriptor()) {}
+  Watch(const AdminAccess& access, const StatusOptions& options, bool no_color)
+      : options_(options), no_color_(no_color), interval_(access.interval), client_(access, interrupts_.descriptor()) {}
 
   int run() {
     for (;;) {
@@ -61,7 +59,7 @@ class Watch {
       if (!all && !has_answered_ && !interrupts_.is_waiting()) return fail(all.error().text);
       if (all && !show(shown(*all, options_, no_color_))) return 1;
       if (!all && !interrupts_.is_waiting()) complain(all.error().text);
-      const auto wish = interrupts_.wait(kInterval);
+      const auto wish = interrupts_.wait(interval_);
       if (wish == Interrupts::Wish::End) return 0;
       if (wish == Interrupts::Wish::Pause) pause();
     }
@@ -91,6 +89,7 @@ class Watch {
 
   const StatusOptions& options_;
   bool no_color_;
+  std::chrono::milliseconds interval_;
   bool has_answered_ = false;
   Interrupts interrupts_;
   AdminClient client_;
@@ -102,21 +101,21 @@ class Watch {
 CLI::App* add_status(CLI::App& app, StatusOptions& options) {
   auto* command =
       app.add_subcommand("status", "Show what a running gateway carries: sessions, transfers, ports, servers");
-  command->add_flag("--watch", options.watch, "Again every 2 seconds until Ctrl-C");
+  command->add_flag("--watch", options.watch, "Again and again until Ctrl-C");
   command->add_flag("--json", options.json, "The admin API's answers as one JSON object; with --watch one a line");
-  add_admin(*command, options.admin);
+  add_admin(*command, options.admin, "2");
   command->footer("Exit code: 0 done, 1 the gateway doesn't answer.");
   return command;
 }
 
 int status(const StatusOptions& options, bool no_color) {
-  const auto server = admin_address(options.admin);
-  if (!server) {
-    std::cerr << server.error() << '\n';
+  const auto access = admin_access(options.admin);
+  if (!access) {
+    std::cerr << access.error() << '\n';
     return 2;
   }
-  if (options.watch) return Watch(*server, options, no_color).run();
-  const auto all = ask(AdminClient(*server));
+  if (options.watch) return Watch(*access, options, no_color).run();
+  const auto all = ask(AdminClient(*access));
   if (!all) return fail(all.error().text);
   return write_out(shown(*all, options, no_color)) ? 0 : 1;
 }

@@ -3,11 +3,13 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "cli/admin_client.h"
+
 namespace pasvgate::cli {
 
 /// The command line of `pasvgate status`.
 struct StatusOptions {
-  std::string admin;
+  AdminOptions admin;
   bool watch = false;
   bool json = false;
 };

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cli/interrupts.h"
+#include "ftp/line.h"
 
 namespace pasvgate::cli {
 namespace {
@@ -23,6 +24,16 @@ std::size_t columns_variable() {
   std::size_t columns = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), columns);
   return error == std::errc() && end == text.data() + text.size() ? columns : 0;
+}
+
+bool write_to(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(descriptor, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
 }
 
 }  // namespace
@@ -88,14 +99,21 @@ bool Screen::show(std::string_view text) {
   return write_out(out + "\x1b[J");
 }
 
-bool write_out(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
+StepLine::StepLine() : is_terminal_(::isatty(STDERR_FILENO) == 1 && variable("TERM") != "dumb") {}
+
+void StepLine::show(std::string_view text) {
+  if (!is_terminal_) return;
+  winsize size{};
+  const bool is_known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  is_shown_ = true;
+  // A line that is full may go on in the next one, which then stays.
+  write_to(STDERR_FILENO, "\r" + ftp::escaped(text).substr(0, is_known ? size.ws_col - 1 : 79) + "\x1b[K");
 }
 
+void StepLine::clear() {
+  if (is_shown_) write_to(STDERR_FILENO, "\r\x1b[K");
+  is_shown_ = false;
+}
+
+bool write_out(std::string_view text) { return write_to(STDOUT_FILENO, text); }
 }  // namespace pasvgate::cli

@@ -47,6 +47,23 @@ class Screen {
   bool is_first_ = true;
 };
 
+/// One line that says what is being done, over and over, where stderr is a terminal that can erase it; else nothing.
+class StepLine {
+ public:
+  StepLine();
+  ~StepLine() { clear(); }
+  StepLine(const StepLine&) = delete;
+  StepLine& operator=(const StepLine&) = delete;
+
+  /// `text` is what the user gave and our own words.
+  void show(std::string_view text);
+  void clear();
+
+ private:
+  bool is_terminal_;
+  bool is_shown_ = false;
+};
+
 /// All of `text` to stdout; false when it can't be written: the pipe is closed, the disk is full.
 bool write_out(std::string_view text);
 

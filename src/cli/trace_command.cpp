@@ -19,7 +19,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::chrono::milliseconds kInterval{500};
 constexpr int kNotFound = 404;
 
 /// Whose dialogue is asked for.
@@ -75,9 +74,9 @@ std::string json_lines(const std::vector<ordered_json>& sessions, const std::vec
 class Trace {
  public:
   /// With `interrupts`, a signal ends a look without a word.
-  Trace(const ftp::Endpoint& server, Subject subject, const TraceOptions& options, Color color,
+  Trace(const AdminAccess& access, Subject subject, const TraceOptions& options, Color color,
         const Interrupts* interrupts = nullptr)
-      : client_(server, interrupts == nullptr ? -1 : interrupts->descriptor()),
+      : client_(access, interrupts == nullptr ? -1 : interrupts->descriptor()),
         subject_(std::move(subject)),
         options_(options),
         follower_(color),
@@ -127,28 +126,28 @@ CLI::App* add_trace(CLI::App& app, TraceOptions& options) {
       ->required();
   command->add_flag("--follow", options.follow, "Go on with new lines until the session has ended, or Ctrl-C");
   command->add_flag("--json", options.json, "The admin API's answer; with --follow one object for each line");
-  add_admin(*command, options.admin);
+  add_admin(*command, options.admin, "500ms");
   command->footer("Exit code: 0 done, 1 no such session, or the gateway doesn't answer.");
   return command;
 }
 
 int trace(const TraceOptions& options, bool no_color) {
-  const auto server = admin_address(options.admin);
+  const auto access = admin_access(options.admin);
   auto subject = subject_of(options.subject);
-  if (!server || !subject) {
-    std::cerr << (server ? "neither a session's id nor an address; write it as in 00c0ffee01000001, 192.0.2.7 or "
+  if (!access || !subject) {
+    std::cerr << (access ? "neither a session's id nor an address; write it as in 00c0ffee01000001, 192.0.2.7 or "
                            "[2001:db8::7]:51234"
-                         : server.error())
+                         : access.error())
               << '\n';
     return 2;
   }
   const Color color = color_for(STDOUT_FILENO, no_color);
-  if (!options.follow) return Trace(*server, std::move(*subject), options, color).look().value_or(0);
+  if (!options.follow) return Trace(*access, std::move(*subject), options, color).look().value_or(0);
   const Interrupts interrupts;
-  Trace trace(*server, std::move(*subject), options, color, &interrupts);
+  Trace trace(*access, std::move(*subject), options, color, &interrupts);
   for (;;) {
     if (const auto done = trace.look()) return *done;
-    const auto wish = interrupts.wait(kInterval);
+    const auto wish = interrupts.wait(access->interval);
     if (wish == Interrupts::Wish::End) return 0;
     if (wish == Interrupts::Wish::Pause) stop_process();
   }

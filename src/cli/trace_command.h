@@ -3,12 +3,14 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "cli/admin_client.h"
+
 namespace pasvgate::cli {
 
 /// The command line of `pasvgate trace`.
 struct TraceOptions {
   std::string subject;  ///< A session's id, or a client's ADDRESS or ADDRESS:PORT.
-  std::string admin;
+  AdminOptions admin;
   bool follow = false;
   bool json = false;
 };

@@ -6,6 +6,7 @@ import pathlib
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 import certificates
@@ -180,6 +181,56 @@ class Ports(ProbeCase):
             facts = self.probe(stub.address, "--active", timeout="500ms")
         self.assertEqual(self.found(facts), ["active_connection"])
 
+    def test_a_server_that_never_stops_talking(self):
+        """Each answer has its time and its size, and all of them together have theirs."""
+        def drip(session, _):
+            with contextlib.suppress(OSError):
+                while True:
+                    session.raw(b"211-x\r\n")
+                    time.sleep(0.02)
+
+        def flood(line):
+            def talk(session, _):
+                with contextlib.suppress(OSError):
+                    while True:
+                        session.raw(line * 1000)
+            return talk
+
+        for verb, talk, said in (("PASV", drip, "no answer in time"), ("PASV", flood(b"150 wait\r\n"), "more than 1 MiB"),
+                                 ("FEAT", flood(b"211-x\r\n"), "more than 1 MiB"),
+                                 ("FEAT", flood(b"211-" + b"x" * 50), "more than 1 MiB")):
+            with Stub() as stub:
+                stub.on[verb] = talk
+                began = time.monotonic()
+                facts = self.probe(stub.address, timeout="300ms" if talk is drip else "5")
+                self.assertLess(time.monotonic() - began, seconds(4))
+            self.assertEqual((self.found(facts), facts["exit_code"]), ([], 2))
+            self.assertIn(said, " ".join(facts["untested"]))
+
+    def test_all_of_it_has_an_end(self):
+        """Listings that never end take half of the time each; what was going on when it was over is no finding."""
+        def endless(session, _):
+            session.reply("150 here")
+            with session.accept() as data:
+                data.settimeout(0.02)
+                with contextlib.suppress(ConnectionError):
+                    while True:
+                        data.sendall(b"-\r\n")
+                        with contextlib.suppress(TimeoutError):
+                            if not data.recv(1):  # the client has gone
+                                break
+            session.reply("226 done")
+
+        with Stub() as stub:
+            stub.inside = "127,0,0,1"
+            stub.on["LIST"] = endless
+            began = time.monotonic()
+            facts = self.probe(stub.address, timeout=f"{seconds(0.2) * 1000:.0f}ms")
+            self.assertLess(time.monotonic() - began, seconds(4))
+        self.assertTrue(facts["pasv"]["works"])
+        self.assertEqual((facts["epsv"], self.found(facts), facts["exit_code"]), (None, [], 2))
+        self.assertIn("longer than 12 times --timeout", facts["untested"][0])
+
     def test_hostile_words(self):
         """A server that repeats the password, and one that sends escape sequences and no end of text."""
         with Stub() as stub:
@@ -200,11 +251,32 @@ class Ports(ProbeCase):
 class Tls(ProbeCase):
     def test_self_signed(self):
         server = self.serve("pasv_address=127.0.0.1", tls="explicit")
-        facts = self.probe(server.address)
+        facts = self.probe(server.address, "--tls-ca", "none")
         self.assertEqual(self.found(facts), ["certificate_untrusted"])
         self.assertIn("self-signed", facts["findings"][0]["text"])
         self.assertTrue(facts["tls"]["name_matches"])
         self.assertTrue(facts["pasv"]["works"] and facts["pasv"]["resumed"])
+
+    def test_no_password_for_a_wrong_certificate(self):
+        """Of an unknown CA, or of another name; and whoever gives no password has none to keep."""
+        with tempfile.TemporaryDirectory() as folder:
+            made = certificates.make(folder, "other.example", "DNS:other.example", days=90)
+            for certificate, trusted, finding in ((certificates.files("localhost"), None, "certificate_untrusted"),
+                                                  (made, made[0], "certificate_name")):
+                log = pathlib.Path(folder, finding)
+                server = self.serve("pasv_address=127.0.0.1", "log_ftp_protocol=YES", "xferlog_enable=YES",
+                                    f"vsftpd_log_file={log}", tls="explicit", certificate=certificate)
+                ca = ["--tls-ca", trusted] if trusted else []
+                facts = self.probe(server.address, *ca)
+                self.assertEqual((self.found(facts), facts["login"], facts["exit_code"]), ([finding], None, 1))
+                self.assertIn("gets no password. Name its CA with --tls-ca FILE", facts["untested"][0])
+                said = log.read_text(encoding="utf-8")
+                self.assertIn("AUTH TLS", said)
+                self.assertNotIn("PASS", said)
+                self.assertNotIn("USER", said)
+                self.assertEqual(self.probe(server.address, *ca, user=None)["login"]["code"], 530)
+                self.assertIn("USER anonymous", log.read_text(encoding="utf-8"))
+            self.assertEqual(self.probe(server.address, "--tls-ca", "none")["login"]["code"], 230)
 
     def test_session_reuse_demanded_or_not(self):
         """require_ssl_reuse is what the server may ask for: told, and no finding where the CA is known."""

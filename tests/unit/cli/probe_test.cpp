@@ -238,6 +238,11 @@ TEST_CASE("judge: what couldn't be tested") {
          f.lost = "the server closed it";
        },
        "The login couldn't be tried: the server"},
+      {[](auto& f) {
+         f.password_withheld = true;
+         f.login.reset();
+       },
+       "wasn't tried: a server whose certificate is wrong gets no password. Name its CA with --tls-ca FILE"},
       {[](auto& f) { f.lost = "no answer in time"; }, "gave no more answers: no answer in time"},
   };
   for (const Row& row : rows) {
