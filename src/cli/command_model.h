@@ -16,7 +16,8 @@ struct OptionModel {
 
   /// What the value may be, where that is a short list: "off|optional" is two choices.
   [[nodiscard]] std::vector<std::string> choices() const;
-  [[nodiscard]] bool is_file() const { return value == "FILE" || value == "CONFIG"; }
+  /// "FILE|none" is one too.
+  [[nodiscard]] bool is_file() const { return value == "FILE" || value == "CONFIG" || value.starts_with("FILE|"); }
 };
 
 struct CommandModel {

@@ -53,8 +53,10 @@ std::string zsh_text(std::string_view text) {
 std::string zsh_value(const OptionModel& option) {
   if (option.value.empty()) return "";
   std::string text = ":" + zsh_text(option.value) + ":";
-  if (const auto choices = option.choices(); !choices.empty()) return text.append("(").append(joined(choices)) + ")";
-  return text += option.is_file() ? "_files" : " ";
+  const auto choices = option.choices();
+  if (choices.empty()) return text += option.is_file() ? "_files" : " ";
+  if (option.is_file()) return text.append("{compadd ").append(joined(choices)) + "; _files}";
+  return text.append("(").append(joined(choices)) + ")";
 }
 
 std::string zsh_specification(const OptionModel& option) {
@@ -70,7 +72,7 @@ std::string zsh_specification(const OptionModel& option) {
 std::string fish_option(const OptionModel& option, const std::string& condition) {
   std::string text = "complete -c pasvgate " + condition + " -l " + option.name.substr(2);
   if (const auto choices = option.choices(); !choices.empty()) {
-    text += " -x -a '" + joined(choices) + "'";
+    text += (option.is_file() ? " -r -F -a '" : " -x -a '") + joined(choices) + "'";
   } else if (!option.value.empty()) {
     text += option.is_file() ? " -r -F" : " -x";
   }
@@ -100,7 +102,7 @@ std::string bash_completion(const CommandModel& program) {
       if (option.value.empty()) continue;
       values += "    \"" + command.name + " " + option.name + "\") ";
       if (const auto choices = option.choices(); !choices.empty())
-        values += "words='" + joined(choices) + "' ;;\n";
+        values += "words='" + joined(choices) + (option.is_file() ? "'; files=yes ;;\n" : "' ;;\n");
       else
         values += option.is_file() ? "files=yes ;;\n" : "return ;;\n";
     }
@@ -130,8 +132,9 @@ std::string bash_completion(const CommandModel& program) {
          "  if [ -n \"$files\" ]; then\n"
          "    compopt -o filenames 2>/dev/null\n"
          "    mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
-         "  else\n"
-         "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
+         "  fi\n"
+         "  if [ -n \"$words\" ]; then\n"
+         "    mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
          "  fi\n"
          "}\n"
          "complete -F _pasvgate pasvgate\n";

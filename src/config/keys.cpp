@@ -82,7 +82,7 @@ const std::vector<KeyRow>& key_rows() {
        0,
        {"first", "round_robin", "least_sessions", "client_hash", "user_hash"}},
       {"/backends/*/resolve_interval", Duration, R"("30s")", "How often the servers' DNS names are resolved again.",
-       kSecond, kYear},
+       100, kYear},
       {"/backends/*/health/check",
        Choice,
        R"("off")",

@@ -81,11 +81,11 @@ class NameServer:
 
 
 @contextlib.contextmanager
-def asking(server, timeout=3):
-    """A Gateway that is started in here sees an /etc/resolv.conf of its own, which names `server`; it waits `timeout` seconds for an
-    answer."""
+def asking(server, patience=1):
+    """A Gateway that is started in here sees an /etc/resolv.conf of its own, which names `server` and waits for so many
+    seconds."""
     with tempfile.TemporaryDirectory(prefix="pasvgate-dns-") as folder:
-        files = {"resolv.conf": f"nameserver {server.host}\noptions timeout:{timeout} attempts:1\n", "nsswitch.conf": "hosts: dns\n"}
+        files = {"resolv.conf": f"nameserver {server.host}\noptions timeout:{patience} attempts:1\n", "nsswitch.conf": "hosts: dns\n"}
         mounts = []
         for name, text in files.items():
             with open(os.path.join(folder, name), "w", encoding="ascii") as file:

@@ -68,6 +68,9 @@ class Bash(Case):
         path = self.file("a.json", "{}")
         for words in (("check",), ("run", "--tls-cert"), ("firewall",)):
             self.assertEqual(self.asked("pasvgate", *words, "", folder=path.parent), {"a.json"})
+        for words in (("probe", "--tls-ca"), ("run", "--backend-tls-ca")):
+            self.assertEqual(self.asked("pasvgate", *words, "", folder=path.parent), {"a.json", "none"})
+            self.assertEqual(self.asked("pasvgate", *words, "n", folder=path.parent), {"none"})
 
     def test_every_option_of_help(self):
         for command in ("run", "check", "schema", "firewall", "probe", "status", "trace"):
