@@ -154,7 +154,7 @@ void add_run_flags(CLI::App& command, std::string& path, config::Flags& flags) {
   add("--tls-cert", flags.tls_cert, kFile, "File with the certificate and its chain (PEM)");
   add("--tls-key", flags.tls_key, kFile, "File with the private key (PEM)");
   add("--backend-tls", flags.backend_tls, "off|explicit|implicit", "TLS with the backend");
-  add("--backend-tls-ca", flags.backend_tls_ca, kFile,
+  add("--backend-tls-ca", flags.backend_tls_ca, "FILE|none",
       "File of the CAs that vouch for the backend, or none (default: the system's)");
   add("--log-format", flags.log_format, "text|json", "What log lines look like");
   add("--log-level", flags.log_level, "debug|info|warn|error", "The least important lines that are written");
