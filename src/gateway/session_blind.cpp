@@ -43,7 +43,7 @@ void Session::take_blind(const Event& event) {
     const std::size_t before = std::exchange(blind_transfers_, moved->transfers);
     // Behind a transfer comes its final reply, which nobody here can see: so it has some time, once.
     if (draining_ && blind_transfers_ == 0) {
-      if (before > 0) send(SetTimer{std::min(options_.timeouts.transfer_reply, kLastReply)});
+      if (before > 0) send(SetTimer{std::min(options_.timeouts->transfer_reply, kLastReply)});
       return;
     }
   } else if (const auto* closed = std::get_if<ClientClosed>(&event)) {
