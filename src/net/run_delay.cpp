@@ -12,7 +12,7 @@
 namespace pasvgate::net {
 namespace {
 
-constexpr std::uint64_t kSlow = 1'000'000;
+constexpr std::uint64_t kSlow = 2'000'000;
 
 }  // namespace
 

@@ -11,8 +11,8 @@ namespace pasvgate::net {
 /// ready to run (`run_delay` in /proc/thread-self/schedstat). Waiting for a lock or a disk is the turn's own. Times are
 /// nanoseconds of uv_hrtime; to be made and used on that thread.
 ///
-/// A turn of less than a millisecond is taken as it is: the kernel is asked at most once a millisecond, and twice for a
-/// turn that is slow. Where it doesn't say, nothing is taken off.
+/// A turn of less than two milliseconds is taken as it is: the kernel is asked at most once in two milliseconds, and
+/// twice for a turn that is slow. Where it doesn't say, nothing is taken off.
 class RunDelay {
  public:
   RunDelay();
