@@ -1,10 +1,15 @@
 #include "net/tls_context.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <string_view>
@@ -102,10 +107,23 @@ int on_new_session(SSL* ssl, SSL_SESSION* session) {
   return 1;  // it is ours now
 }
 
+/// Whether it is in the kernel, or a module of it. Where not, OpenSSL would ask on each connection, and a process that
+/// may have modules loaded would have the kernel look for one each time.
+bool kernel_has_tls() {
+  static const bool has = [] {
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    // A socket without a connection can't be given it: then the error is another one.
+    const bool unknown = ::setsockopt(socket, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls" - 1) != 0 && errno == ENOENT;
+    ::close(socket);
+    return !unknown;
+  }();
+  return has;
+}
+
 void set_common(SSL_CTX* context, TlsMinimum minimum) {
   SSL_CTX_set_min_proto_version(context, version_of(minimum));
-  SSL_CTX_set_options(
-      context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_ENABLE_KTLS | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                   (kernel_has_tls() ? SSL_OP_ENABLE_KTLS : 0));
   SSL_CTX_set_mode(context,
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   // OpenSSL 3 speaks TLS below 1.2 only without a security level.

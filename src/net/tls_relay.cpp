@@ -33,8 +33,9 @@ TlsRelay::TlsRelay(Loop& loop, PipePool& pool, Fd client, Secured client_tls, Fd
     secure(side).stage = Stage::Handshake;
     must_prepare();
     secure(side).secured.tls->read_ahead();
-    // Who begins is the TLS client; being writable is true at once, so the first step comes from the loop.
-    leg(side).wants = UV_WRITABLE;
+    // The TLS client begins, on the client's leg the peer. Being writable is true at once, so our first step comes from
+    // the loop.
+    leg(side).wants = side == Side::Client ? UV_READABLE : UV_WRITABLE;
   }
   start();
 }
