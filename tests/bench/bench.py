@@ -25,8 +25,10 @@ PASVGATE = os.environ.get("PASVGATE", ROOT / "build-bench/src/pasvgate")
 SERVERS = pathlib.Path(os.environ.get("PASVGATE_BENCH_SERVERS", ROOT / "build-bench/servers/root"))
 
 PUBLIC, INSIDE = "127.0.0.1", "127.0.0.2"
-LOW, HIGH = 24000, 24199
+LOW, HIGH = 6100, 6299  # below those that the tests pick from
 GIB = 1 << 30
+# Two for the gateway, the others for load and backend.
+CORES_FOR_TWO_WORKERS = 6
 
 
 def free_port():
@@ -104,6 +106,10 @@ class Subject:
         self.process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, start_new_session=True,
                                         env={**os.environ, **environment})
 
+    def last_words(self):
+        log = self.folder / f"{type(self).__name__}.log"
+        return log.read_text(errors="replace")[-300:] if log.exists() else ""
+
     def start(self):
         self.launch()
         wait_for(self.port, self.process)
@@ -135,6 +141,7 @@ class Pasvgate(Subject):
     speaks_tls = True
     admin = None  # its port
     ports = f"{LOW}-{HIGH}"
+    workers = 0  # as many as there are cores
 
     def launch(self):
         config = self.folder / "pasvgate.json"
@@ -144,7 +151,7 @@ class Pasvgate(Subject):
             "tls": {"certificates": [{"certificate": certificate, "key": key}]},
             "backends": {"default": {"servers": [f"{INSIDE}:{self.backend}"]}},
             "passive_ports": {"listen": self.ports},
-            "limits": {"sessions": 100000, "leases_per_client": 10000},
+            "workers": self.workers, "limits": {"sessions": 100000, "leases_per_client": 10000},
             "admin": {"address": f"127.0.0.1:{self.admin}" if self.admin else "off"}, "log": {"level": "warn"}}),
             encoding="ascii")
         self.run(PASVGATE, "run", config)
@@ -293,23 +300,43 @@ MODES = {
     "tls_small": (["--tls", "small", "1000", "1024"], "transfer"),
     "tls_logins": (["--tls", "logins", "300", "1024"], "login"),
 }
+# Of pasvgate alone, with instances of their own.
+ALONE = ("crowd", "workers", "most")
 # What a forking proxy takes minutes for is measured by fewer.
 SLOW = {"logins": 40, "tls_logins": 20, "small": 1000, "tls_small": 300}
 
 
-def measure(subject, mode):
-    arguments, unit = MODES[mode]
+def load(subject, mode, clients=1):
+    """What so many of ftp_load told that share the work: counts and bytes together, the longest time, the median
+    latency."""
+    arguments = list(MODES[mode][0])
+    place = 2 if arguments[0] == "--tls" else 1
     if isinstance(subject, ModProxy) and mode in SLOW:
-        place = 2 if arguments[0] == "--tls" else 1
-        arguments = [*arguments[:place], str(SLOW[mode]), *arguments[place + 1:]]
+        arguments[place] = str(SLOW[mode])
+    arguments[place] = str(int(arguments[place]) // clients)
+    host = INSIDE if isinstance(subject, Direct) else PUBLIC
+    running = [subprocess.Popen([str(TOOLS / "ftp_load"), host, str(subject.port), *arguments], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True) for _ in range(clients)]
+    told = []
+    try:
+        for one in running:
+            out, error = one.communicate(timeout=120)
+            if one.returncode != 0:
+                raise RuntimeError(f"{type(subject).__name__} {mode}: {error.strip()}; {subject.last_words()}")
+            told.append(json.loads(out))
+    finally:
+        for one in running:
+            one.kill()
+    return {"bytes": sum(one["bytes"] for one in told), "count": sum(one["count"] for one in told),
+            "seconds": max(one["seconds"] for one in told),
+            "latency": statistics.median(one["latency"] for one in told)}
+
+
+def measure(subject, mode, clients=1):
+    unit = MODES[mode][1]
     pid = subject.process.pid if subject.process else None
     before = cpu_seconds(pid) if pid else 0
-    host = INSIDE if isinstance(subject, Direct) else PUBLIC
-    done = subprocess.run([str(TOOLS / "ftp_load"), host, str(subject.port), *arguments], capture_output=True, text=True,
-                          timeout=120, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{type(subject).__name__} {mode}: {done.stderr.strip()}")
-    told = json.loads(done.stdout)
+    told = load(subject, mode, clients)
     if isinstance(subject, ModProxy):
         time.sleep(0.3)  # its children end and are counted a moment later
     cpu = (cpu_seconds(pid) if pid else 0) - before
@@ -319,7 +346,8 @@ def measure(subject, mode):
 
 
 def measure_idle(subject, count, tls):
-    """KiB for each session that is logged in and does nothing."""
+    """KiB for each session that is logged in and does nothing, of a process that had no session before: memory that
+    earlier ones have left behind would be used again, and not be seen."""
     before = pss_kib(subject.process.pid)
     load = subprocess.Popen([str(TOOLS / "ftp_load"), PUBLIC, str(subject.port), *(["--tls"] if tls else []), "idle",
                              str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -403,6 +431,45 @@ def measure_crowd(folder, backend, rounds=5):
     print(f"  turns of the loop above 5 ms: {late:.0f} of {turns:.0f}  {'met' if late == 0 else 'not met'}: none")
 
 
+class Workers(Pasvgate):
+    """With so many workers."""
+
+    def __init__(self, folder, backend, workers, ports):
+        folder.mkdir()
+        folder.chmod(0o755)
+        super().__init__(folder, backend)
+        self.workers = workers
+        self.ports = ports
+
+
+def measure_workers(folder, backend, rounds=5, clients=4):
+    """What a second worker brings, or costs where load, backend and gateway share too few cores for it to bring any."""
+    pools = (f"{LOW}-{HIGH}", f"{LOW + 1000}-{HIGH + 1000}")
+    subjects = [Workers(folder / f"workers{count}", backend.port, count, ports) for count, ports in zip((1, 2), pools)]
+    runs = {}
+    try:
+        for subject in subjects:
+            subject.start()
+        for _ in range(rounds):
+            for subject in subjects:
+                for mode in ("small", "logins"):
+                    runs.setdefault((mode, subject.workers), []).append(measure(subject, mode, clients))
+    finally:
+        for subject in subjects:
+            subject.stop()
+    cores = len(os.sched_getaffinity(0))
+    print(f"\n{'workers, ' + str(clients) + ' clients':24} {'CPU, 1':>12} {'CPU, 2':>12} {'ratio':>7} {'a second, 1':>12} {'2':>9} {'ratio':>7}")
+    for mode in ("small", "logins"):
+        cpu = [statistics.median(run["cpu"] for run in runs[mode, count]) for count in (1, 2)]
+        rate = [statistics.median(run["rate"] for run in runs[mode, count]) for count in (1, 2)]
+        more, cost = rate[1] / rate[0], cpu[1] / cpu[0]
+        if cores >= CORES_FOR_TWO_WORKERS:
+            told = f"{'met' if more >= 1.7 else 'not met'}: at least 1.7 times as many a second"
+        else:
+            told = f"{'met' if cost <= 1.1 else 'not met'}: CPU at most 1.1 ({cores} cores are too few to show 1.7 times as many)"
+        print(f"  {mode:22} {fmt(cpu[0], ''):>12} {fmt(cpu[1], ''):>12} {cost:7.2f} {rate[0]:12.0f} {rate[1]:9.0f} {more:7.2f}  {told}")
+
+
 def measure_most(folder, backend, count=20_000):
     if most_sessions() < count:
         print(f"\n{count} sessions at once: left out, the limit of descriptors allows {most_sessions()}")
@@ -433,7 +500,8 @@ def main():
     parser.add_argument("--idle", type=int, default=5000)
     options = parser.parse_args()
     allow_descriptors()
-    modes = [mode for mode in [*MODES, "idle", "tls_idle", "crowd", "most"] if not options.only or mode in options.only.split(",")]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing that was started stays behind
+    modes = [mode for mode in [*MODES, "idle", "tls_idle", *ALONE] if not options.only or mode in options.only.split(",")]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="pasvgate-bench-"))
     folder.chmod(0o755)
     backend = Backend(PUBLIC)
@@ -446,26 +514,30 @@ def main():
         for round_number in range(options.rounds):
             for kind in classes:
                 subject = kind(folder, (plain_backend if kind in (Direct, SuseFtpProxy, ModProxy) else backend).port)
-                subject.start()
+                here = [mode for mode in modes if mode in MODES and (subject.speaks_tls or not mode.startswith("tls"))
+                        and (not subject.modes or mode in subject.modes)]
+                if here:
+                    subject.start()
                 try:
-                    for mode in modes:
-                        if mode in ("crowd", "most"):
-                            continue
-                        if mode.startswith("tls") and not subject.speaks_tls or subject.modes and mode not in subject.modes:
-                            continue
-                        if mode.endswith("idle"):
-                            if subject.process is None or kind is BareRelay or round_number > 0:
-                                continue
-                            count = 50 if kind is ModProxy else options.idle // (5 if mode == "tls_idle" else 1)
-                            kib = measure_idle(subject, count, mode == "tls_idle")
-                            results.setdefault(mode, {}).setdefault(kind.__name__, []).append({"kib": kib})
-                            continue
+                    for mode in here:
                         results.setdefault(mode, {}).setdefault(kind.__name__, []).append(measure(subject, mode))
                 finally:
                     subject.stop()
+                for mode in ("idle", "tls_idle"):
+                    if mode not in modes or kind in (Direct, BareRelay, SuseFtpProxy) or mode == "tls_idle" and not kind.speaks_tls:
+                        continue
+                    count = 50 if kind is ModProxy else options.idle // (5 if mode == "tls_idle" else 1)
+                    subject.start()
+                    try:
+                        kib = measure_idle(subject, count, mode == "tls_idle")
+                    finally:
+                        subject.stop()
+                    results.setdefault(mode, {}).setdefault(kind.__name__, []).append({"kib": kib})
             print(f"round {round_number + 1} of {options.rounds} done", file=sys.stderr)
         if "crowd" in modes:
             measure_crowd(folder, backend)
+        if "workers" in modes:
+            measure_workers(folder, backend)
         if "most" in modes:
             measure_most(folder, backend)
     finally:
