@@ -82,10 +82,8 @@ void Stream::end_tls() {
 
 /// What was queued before is sent: now close_notify, and the rest in clear. False: again when the socket is writable.
 bool Stream::say_end_of_tls() {
-  if (tls_->close() == Tls::Step::WantWrite) {
-    wants_write_ = true;
-    return false;
-  }
+  wants_write_ = tls_->close() == Tls::Step::WantWrite;
+  if (wants_write_) return false;
   clear_from_ = std::string::npos;
   secured_ = Secured::Ending;
   return true;

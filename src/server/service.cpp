@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int kControlBacklog = 4096;
-constexpr auto kLastPatience = 1s;
+constexpr auto kLastPatience = 2s;
 using config::LogLevel;
 
 std::uint64_t seed() {
