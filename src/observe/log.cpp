@@ -3,8 +3,10 @@
 #include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <charconv>
 #include <memory>
 #include <span>
 #include <utility>
@@ -14,6 +16,7 @@
 #include "ftp/command.h"
 #include "observe/line_writer.h"
 #include "observe/log_sink.h"
+#include "observe/trace_words.h"
 #include "observe/transfer_log.h"
 
 namespace pasvgate::observe {
@@ -132,30 +135,11 @@ std::chrono::milliseconds age(std::chrono::steady_clock::time_point since) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - since);
 }
 
-/// What a trace says of it; empty for what the dialogue shows already.
-std::string traced(const gateway::Note& note) {
-  struct Say {
-    std::string operator()(const gateway::CommandNote&) const { return {}; }
-    std::string operator()(const gateway::LoginNote&) const { return {}; }
-    std::string operator()(const gateway::RewriteNote& rewrite) const {
-      return "backend's side: " + rewrite.backend + "; client's side: " + rewrite.client;
-    }
-    std::string operator()(const gateway::LeaseNote& lease) const {
-      return "no passive port: " + std::string(gateway::failure_name(lease.why));
-    }
-    std::string operator()(const gateway::DataTimeoutNote& late) const {
-      return "no data connection on the " + std::string(leg_name(late.leg)) + "'s leg (" +
-             std::string(mode_name(late.mode)) + ")";
-    }
-    std::string operator()(const gateway::TransferNote& transfer) const {
-      return "transfer " + std::string(gateway::result_name(transfer.result)) + ", " + std::to_string(transfer.bytes) +
-             " bytes, " + std::to_string(transfer.code);
-    }
-    std::string operator()(const gateway::WarningNote& warning) const {
-      return std::string(warning.what) + (warning.detail.empty() ? "" : ": ") + ftp::masked_reply(warning.detail);
-    }
-  };
-  return std::visit(Say{}, note);
+/// Of a reply. PORT and EPRT are answered with 200.
+int code_of(std::string_view line) {
+  int code = 200;
+  std::from_chars(line.data(), line.data() + std::min<std::size_t>(line.size(), 3), code);
+  return code;
 }
 
 /// Ends that somebody may have to look into. What a scanner brings about isn't one.
@@ -226,7 +210,18 @@ void SessionLog::started() const {
 }
 
 void SessionLog::note(const gateway::Note& note) {
-  if (auto text = traced(note); !text.empty()) trace_.add(age(started_), Speaker::Gateway, text);
+  if (const auto text = trace_words(note); !text.empty()) trace_.add(age(started_), Speaker::Gateway, text);
+  // An answer that no backend gave, or gave otherwise.
+  if (const auto* answered = std::get_if<gateway::CommandNote>(&note)) {
+    if (answered->code != shown_code_) {
+      const auto verb = std::string(ftp::verb_name(answered->verb));
+      trace_.add(age(started_), Speaker::Gateway,
+                 "told the client " + std::to_string(answered->code) + " (" + verb + ")");
+    }
+    shown_code_ = 0;
+  }
+  if (const auto* rewrite = std::get_if<gateway::RewriteNote>(&note)) shown_code_ = code_of(rewrite->client);
+  if (const auto* transfer = std::get_if<gateway::TransferNote>(&note)) shown_code_ = transfer->code;
   const LogLevel level = std::visit(Level{}, note);
   if (!is_enabled(level)) return;
   auto [message, fields] = std::visit(Describe{}, note);
@@ -237,6 +232,7 @@ void SessionLog::note(const gateway::Note& note) {
 void SessionLog::dialogue(Speaker from, std::string_view said) {
   const std::string text = from == Speaker::Backend ? ftp::masked_reply(said) : std::string(said);
   trace_.add(age(started_), from, text);
+  if (from == Speaker::Backend) shown_code_ = code_of(text);
   if (!is_enabled(LogLevel::Debug)) return;
   const std::string_view direction = from == Speaker::Client ? ">" : from == Speaker::Backend ? "<" : "!";
   write(LogLevel::Debug, "dialogue",

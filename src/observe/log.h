@@ -52,6 +52,7 @@ class SessionLog {
   std::string_view listener_;
   ftp::Endpoint client_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  int shown_code_ = 0;  ///< Of the last reply that the trace shows.
   Trace trace_;
 };
 

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import select
 import signal
 import tempfile
@@ -135,7 +136,14 @@ class Reading(Api):
         self.assertIn(("client", "USER tester"), lines)
         self.assertIn(("client", "PASS ****"), lines)
         self.assertTrue(any(who == "backend" and text.startswith("227") for who, text in lines), lines)
-        self.assertTrue(any(who == "gateway" and "client's side: 227" in text for who, text in lines), lines)
+        self.assertTrue(any(who == "gateway" and re.match(r"told the client 227 .*: its data connection comes to", text)
+                            for who, text in lines), lines)
+        # What the gateway says itself is told, and nothing of what the backend has said.
+        self.assertEqual(client.command("LPSV").code, 502)
+        self.assertEqual(client.command("NOOP").code, 200)
+        lines = self.get("/api/v1/trace?client=127.0.0.8")["sessions"][0]["lines"]
+        self.assertEqual([line["text"] for line in lines if line["text"].startswith("told the client") and ":" not in line["text"]],
+                         ["told the client 502 (LPSV)"])
         self.assertNotIn("secret", json.dumps(trace))
         by_client = self.get("/api/v1/trace?client=127.0.0.8")
         self.assertEqual([one["id"] for one in by_client["sessions"]], [session["id"]])
