@@ -71,7 +71,8 @@ const begin = Date.now() / 1000 - 30;
 const busyNow = () => busy(begin);
 const text = (page, selector) => page.locator(selector).innerText();
 const column = (page, key) => page.locator(`#sessions-rows .c-${key}`).allInnerTexts();
-const settled = (page) => page.waitForFunction(() => document.querySelectorAll("#sessions-rows tr").length === 50);
+const settled = (page) => page.waitForFunction((rows) => document.querySelectorAll("#sessions-rows tr").length === rows,
+  page.viewportSize().width > 760 ? 50 : 15);
 const shoot = async (page, name) => { if (shots) await page.screenshot({ path: path.join(shots, `${name}.png`) }); };
 
 /// Everything that axe finds, a page that is wider than its window, and what is wider than its place.
