@@ -18,7 +18,9 @@ void add_admin(CLI::App& command, AdminOptions& options, const std::string& inte
       .add_option("--admin", options.admin,
                   "Admin address of the gateway (default: the variable PASVGATE_ADMIN, else 127.0.0.1:9121)")
       ->type_name("ADDRESS:PORT");
-  command.add_option("--interval", options.interval, "How often to look again, in seconds or as in 500ms (default " + interval + ")")
+  command
+      .add_option("--interval", options.interval,
+                  "How often to look again, in seconds or as in 500ms (default " + interval + ")")
       ->type_name("S");
   command.add_option("--timeout", options.timeout, "How long an answer may take, in seconds (default 5)")
       ->type_name("S");
