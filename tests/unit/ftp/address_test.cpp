@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string_view>
+#include <vector>
 
 using namespace pasvgate::ftp;
 
@@ -231,6 +232,14 @@ TEST_CASE("cidr: what it contains") {
     CAPTURE(row.address);
     CHECK(Cidr::parse(row.cidr).value().contains(address_of(row.address)) == row.is_inside);
   }
+}
+
+TEST_CASE("cidr: a list holds what one of its networks does") {
+  const std::vector networks{Cidr::parse("10.0.0.0/8").value(), Cidr::parse("2001:db8::/32").value()};
+  CHECK(holds(networks, address_of("10.1.2.3")));
+  CHECK(holds(networks, address_of("2001:db8::7")));
+  CHECK_FALSE(holds(networks, address_of("11.0.0.1")));
+  CHECK_FALSE(holds({}, address_of("10.1.2.3")));
 }
 
 TEST_CASE("masked: clears the bits behind the prefix") {

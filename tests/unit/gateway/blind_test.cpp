@@ -113,6 +113,20 @@ TEST_CASE("passthrough: nothing is said into the encrypted channel, whatever end
   }
 }
 
+TEST_CASE("passthrough: what was still on its way from the clear part changes nothing") {
+  for (const Event& late : {Event{LeaseExpired{}}, Event{LeaseGranted{50001, {}}}, Event{DataConnected{Leg::Client}},
+                            Event{DataUnreachable{Leg::Backend}}}) {
+    Dialogue d = blind();
+    d.timer.reset();
+    d.event(late);
+    CHECK_FALSE(d.ended());
+    CHECK(d.to_client.empty());
+    CHECK(d.to_backend.empty());
+    CHECK(d.order.empty());
+    CHECK_FALSE(d.timer);  // the session is as idle as before
+  }
+}
+
 TEST_CASE("passthrough: a client that ends its side still hears the backend") {
   for (const Event& last : {Event{BackendClosed{}}, Event{TimerFired{}}}) {
     Dialogue d = blind();

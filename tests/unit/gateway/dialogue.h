@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -83,6 +84,7 @@ class Dialogue {
     for (const auto& one : order) found += one == name ? 1 : 0;
     return found;
   }
+  [[nodiscard]] std::string_view activity() const { return session_.activity(); }
   [[nodiscard]] bool ended() const { return session_.is_ended(); }
 
   pasvgate::gateway::BackendTraits traits;  ///< Of the backend that `connect` connects to.

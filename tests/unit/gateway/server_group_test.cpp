@@ -534,6 +534,47 @@ TEST_CASE("names: not more records than are good") {
   CHECK(g.group.servers().size() == ServerGroup::kMostRecords);
 }
 
+TEST_CASE("why there is no server, for people") {
+  for (const auto& [why, words] :
+       {std::pair<NoServer, std::string_view>{NoServer::Unresolved, "no name was resolved yet"},
+        {NoServer::Failed, "no server could be connected to"},
+        {NoServer::Down, "every server is down"},
+        {NoServer::Full, "every server has its max_sessions"},
+        {NoServer::Withdrawn, "no server is there to take new sessions"}}) {
+    CHECK(gateway::no_server_name(why) == words);
+  }
+}
+
+TEST_CASE("spoken to in another way: TLS and PROXY headers, and nothing else") {
+  using Change = void (*)(config::Backend&);
+  struct Row {
+    std::string_view what;
+    bool same;
+    Change change;
+  };
+  const Row rows[] = {
+      {"nothing", true, [](config::Backend&) {}},
+      {"its servers", true, [](config::Backend& one) { one.servers = {at(9)}; }},
+      {"its strategy", true, [](config::Backend& one) { one.strategy = config::Strategy::RoundRobin; }},
+      {"tls", false, [](config::Backend& one) { one.tls = config::BackendTls::Explicit; }},
+      {"tls_ca", false, [](config::Backend& one) { one.tls_ca = "none"; }},
+      {"tls_name", false, [](config::Backend& one) { one.tls_name = "ftp.internal"; }},
+      {"tls_minimum_version", false, [](config::Backend& one) { one.tls_minimum_version = config::TlsVersion::V1_3; }},
+      {"tls_ciphers", false, [](config::Backend& one) { one.tls_ciphers = "HIGH"; }},
+      {"tls_private_data", false, [](config::Backend& one) { one.tls_private_data = false; }},
+      {"proxy_protocol", false, [](config::Backend& one) { one.proxy_protocol = config::ProxyProtocol::V2; }},
+      {"proxy_protocol_data", false, [](config::Backend& one) { one.proxy_protocol_data = true; }},
+  };
+  const auto settings = backend({at(1)});
+  const Group g(settings);
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    auto other = settings;
+    row.change(other);
+    CHECK(g.group.is_spoken_to_as(other) == row.same);
+  }
+}
+
 TEST_CASE("a server that is named twice is one") {
   Group g(backend({at(1, 3), at(1, 1, 1), name("ftp.example")}));
   g.group.resolved("ftp.example", std::vector{server_address(1)}, g.changes);

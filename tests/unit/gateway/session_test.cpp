@@ -603,6 +603,46 @@ TEST_CASE("timeouts") {
   }
 }
 
+TEST_CASE("a timer that fires while none is waited for ends nothing") {
+  auto d = Dialogue::logged_in();
+  d.open_data().client("RETR f").backend({"150 x"});
+  REQUIRE_FALSE(d.timer);
+  d.forget().event(TimerFired{});
+  CHECK_FALSE(d.ended());
+  CHECK(d.to_client.empty());
+  CHECK(d.order.empty());
+  d.event(DataEnded{ftp::Direction::Download, 1}).backend({"226 y"});
+  CHECK(d.to_client == "226 y\r\n");
+}
+
+TEST_CASE("what a session does, for people") {
+  Dialogue d;
+  CHECK(d.activity() == "connecting");
+  d.connect();
+  CHECK(d.activity() == "greeting");
+  d.backend({"220 x"});
+  CHECK(d.activity() == "login");
+  d.client("USER anna").backend({"331 x"}).client("PASS y");
+  CHECK(d.activity() == "login");
+  d.backend({"230 x"});
+  CHECK(d.activity() == "idle");
+  d.client("NOOP");
+  CHECK(d.activity() == "command");
+  d.backend({"200 x"}).open_data().client("RETR f");
+  CHECK(d.activity() == "transfer");
+  d.backend({"150 x"});
+  CHECK(d.activity() == "transfer");
+  d.event(DataEnded{ftp::Direction::Download, 1}).backend({"226 x"});
+  CHECK(d.activity() == "idle");
+  // Where the backend hangs on the user, the login begins before there is one.
+  const config::Listener by_user{.name = "public", .routes = {{.user = {"anna"}, .backend = "other"}}};
+  Dialogue front({.rules = &by_user});
+  CHECK(front.activity() == "login");
+  front.client("USER anna");
+  REQUIRE(front.connecting);
+  CHECK(front.activity() == "connecting");
+}
+
 TEST_CASE("drain: idle sessions go at once, a transfer ends first") {
   auto idle = Dialogue::logged_in();
   idle.event(Drain{});
