@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -58,12 +58,10 @@ class TransferPace final : public net::Pace {
   [[nodiscard]] std::span<Part> parts() { return {parts_.data(), count_}; }
 
   void reserve(gateway::Instant now) {
-    std::optional<std::uint64_t> portion;
+    reserved_ = std::numeric_limits<std::size_t>::max();
     for (auto& part : parts()) {
-      const auto its = part.bucket->with([&](auto& bucket) { return bucket.portion(now); });
-      portion = std::min(portion.value_or(its), its);
+      reserved_ = std::min(reserved_, part.bucket->with([&](auto& bucket) { return bucket.portion(now); }));
     }
-    reserved_ = *portion;
     due_ = now;
     Part* last = nullptr;
     for (auto& part : parts()) {
