@@ -1,6 +1,6 @@
 # What pasvgate needs from Debian 12, in one place. Sourced by deploy/run.sh and tests/run.sh.
 
-build_packages=(g++ meson ninja-build pkg-config cmake libuv1-dev nlohmann-json3-dev prometheus-cpp-dev
+build_packages=(g++ meson ninja-build pkg-config cmake libuv1-dev libseccomp-dev nlohmann-json3-dev prometheus-cpp-dev
   libcivetweb-dev libspdlog-dev libcli11-dev libssl-dev doctest-dev)
 demo_packages=(curl lftp python3)
 test_packages=(python3 curl lftp wget ncftp tnftp perl libio-socket-ssl-perl iproute2 nftables iptables python3-jsonschema python3-yaml mandoc man-db

@@ -20,6 +20,7 @@
 #include "cli/trace_command.h"
 #include "config/read.h"
 #include "observe/log.h"
+#include "server/privileges.h"
 #include "server/service.h"
 #include "server/tls_contexts.h"
 
@@ -71,10 +72,6 @@ int run(const std::string& path, const config::Flags& flags) {
   auto config = read();
   if (!config) {
     print(config.error());
-    return 1;
-  }
-  if (const auto log = observe::open_log(config->log); !log) {
-    print({log.error()});
     return 1;
   }
   server::Service service(std::move(*config), read);
@@ -148,6 +145,8 @@ void add_run_flags(CLI::App& command, std::string& path, config::Flags& flags) {
       "Whose data connections are taken: exact (the client's address), /24, /24,/64, any");
   add("--admin", flags.admin, "ADDRESS:PORT|off", "Address of metrics and health, or off (default 127.0.0.1:9121)");
   add("--workers", flags.workers, "N", "Threads; 0 is one for each core");
+  add("--user", flags.user, "NAME|UID", "User that the process becomes when its ports are bound");
+  add("--seccomp", flags.seccomp, "true|false", "Whether the process forbids itself needless system calls");
   add("--listen-implicit", flags.listen_implicit, kAddress,
       "Public control address with TLS from the first byte, as 0.0.0.0:990; may be repeated");
   add("--tls", flags.tls, "off|optional|required|implicit", "TLS with clients");
@@ -214,6 +213,7 @@ int dispatch(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   if (run_command->parsed()) {
+    server::refuse_new_privileges();
     if (no_color || !allows_color()) observe::set_log_color(observe::LogColor::Never);
     return run(run_path, flags);
   }

@@ -304,7 +304,9 @@ struct Log {
 };
 
 struct Config {
-  unsigned workers = 0;  ///< 0: one for each core that affinity and the cgroup's quota leave.
+  unsigned workers = 0;             ///< 0: one for each core that affinity and the cgroup's quota leave.
+  std::optional<std::string> user;  ///< Name or uid that the process takes on; unset: it stays whoever it is.
+  bool seccomp = true;              ///< Whether the process forbids itself the system calls that it has no use for.
   std::vector<Listener> listeners;
   std::map<std::string, Backend> backends;
   Advertise advertise;

@@ -52,6 +52,8 @@ constexpr FlagRow<Text> kPassivePortsAdvertise{"passive-ports-advertise", &Flags
 constexpr FlagRow<Text> kDataSource{"data-source", &Flags::data_source, "/passive_ports/data_source"};
 constexpr FlagRow<Text> kAdmin{"admin", &Flags::admin, "/admin/address"};
 constexpr FlagRow<Text> kWorkers{"workers", &Flags::workers, "/workers"};
+constexpr FlagRow<Text> kUser{"user", &Flags::user, "/user"};
+constexpr FlagRow<Text> kSeccomp{"seccomp", &Flags::seccomp, "/seccomp"};
 constexpr FlagRow<Text> kTls{"tls", &Flags::tls, "/listeners/*/tls"};
 constexpr FlagRow<Text> kTlsCert{"tls-cert", &Flags::tls_cert, "/tls/certificates/*/certificate"};
 constexpr FlagRow<Text> kTlsKey{"tls-key", &Flags::tls_key, "/tls/certificates/*/key"};
@@ -60,7 +62,7 @@ constexpr FlagRow<Text> kBackendTlsCa{"backend-tls-ca", &Flags::backend_tls_ca, 
 constexpr FlagRow<Text> kLogFormat{"log-format", &Flags::log_format, "/log/format"};
 constexpr FlagRow<Text> kLogLevel{"log-level", &Flags::log_level, "/log/level"};
 constexpr std::array kTexts{
-    kPassivePorts, kPassivePortsAdvertise, kDataSource, kAdmin,   kWorkers, kTls, kTlsCert, kTlsKey,
+    kPassivePorts, kPassivePortsAdvertise, kDataSource, kAdmin,   kWorkers, kUser, kSeccomp, kTls, kTlsCert, kTlsKey,
     kBackendTls,   kBackendTlsCa,          kLogFormat,  kLogLevel};
 
 void for_each_row(const auto& call) {
@@ -92,6 +94,7 @@ json as_json(const std::string& text, Kind kind) {
   if (kind == Kind::Integer) {
     if (const auto number = ftp::parse_decimal(text, 0xFFFFFFFF)) return *number;
   }
+  if (kind == Kind::Boolean && (text == "true" || text == "false")) return text == "true";
   return text;
 }
 
@@ -110,6 +113,8 @@ class Overlay {
     text(kDataSource, config_.passive_ports.data_source);
     text(kAdmin, config_.admin.address);
     text(kWorkers, config_.workers);
+    text(kUser, config_.user);
+    text(kSeccomp, config_.seccomp);
     text(kLogFormat, config_.log.format);
     text(kLogLevel, config_.log.level);
   }

@@ -148,6 +148,8 @@ void read_log(const Object& object, Log& log) {
 
 void read_all(const Object& file, Config& config) {
   file.read("workers", config.workers);
+  file.read("user", config.user);
+  file.read("seccomp", config.seccomp);
   file.each("listeners", [&](const Object& object, std::size_t index) {
     read_listener(object, config.listeners.emplace_back(Listener{.name = listener_name(index)}));
   });

@@ -21,6 +21,9 @@ const std::vector<KeyRow>& key_rows() {
   static const std::vector<KeyRow> rows{
       {"/workers", Integer, "0",
        "Threads that carry sessions; 0 is one for each core that affinity and cgroup quota leave.", 0, 1024},
+      {"/user", Text, "null",
+       "User, by name or number, that the process becomes when its ports are bound; by default it stays who it is."},
+      {"/seccomp", Boolean, "true", "Whether the process forbids itself the system calls that it has no use for."},
       {"/listeners", Objects, "", "The public control addresses."},
       {"/listeners/*/name", Name, R"("listener0")",
        "What metrics and logs call the listener; by default \"listener\" and its place in the list."},

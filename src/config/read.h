@@ -46,6 +46,8 @@ struct Flags {
   std::optional<std::string> data_source;
   std::optional<std::string> admin;
   std::optional<std::string> workers;
+  std::optional<std::string> user;
+  std::optional<std::string> seccomp;
   std::vector<std::string> listen_implicit;  ///< --listen-implicit: listeners with implicit TLS
   std::optional<std::string> tls;            ///< Of the listeners that --listen gave.
   std::optional<std::string> tls_cert;

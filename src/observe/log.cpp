@@ -38,12 +38,14 @@ struct Output {
   std::atomic<LogLevel> level{LogLevel::Info};
   std::atomic<config::LogFormat> format{config::LogFormat::Text};
   std::atomic<bool> colored{false};
-  std::atomic<LogColor> color{LogColor::OnTerminal};
   std::atomic<bool> has_transfers{false};
   std::atomic<config::TransferFormat> transfers_format{config::TransferFormat::Xferlog};
 
   Output() { writer.use(make_target_sink(config::LogTarget::Stderr)); }
 };
+
+// Set before there is an output, whose threads come when the process has given up its privileges.
+std::atomic<LogColor> chosen_color{LogColor::OnTerminal};
 
 /// Never destroyed: other threads may log while the process ends.
 Output& output() {
@@ -170,7 +172,7 @@ std::expected<void, std::string> open_log(const config::Log& settings) {
   const bool is_terminal = !settings.file && (to_stdout || settings.target == config::LogTarget::Stderr) &&
                            ::isatty(to_stdout ? STDOUT_FILENO : STDERR_FILENO) == 1;
   Output& out = output();
-  out.colored = is_terminal && out.color == LogColor::OnTerminal;
+  out.colored = is_terminal && chosen_color == LogColor::OnTerminal;
   out.format = settings.format;
   out.level = settings.level;
   out.writer.use(std::move(sink));
@@ -192,7 +194,7 @@ void close_log() {
 
 std::uint64_t dropped_log_lines() { return output().writer.dropped() + output().transfers.dropped(); }
 
-void set_log_color(LogColor color) { output().color = color; }
+void set_log_color(LogColor color) { chosen_color = color; }
 
 void log(LogLevel level, std::string_view message, std::initializer_list<Field> fields) {
   if (is_enabled(level)) write(level, message, fields);

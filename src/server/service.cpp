@@ -72,6 +72,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
     for (const auto& error : ports.error()) errors.push_back("/passive_ports/listen: " + error.text());
   }
   if (!errors.empty()) return std::unexpected(std::move(errors));
+  if (const auto confined = confine(); !confined) return std::unexpected(std::vector{confined.error()});
 
   shared_ = std::make_unique<Shared>(*config_, std::move(*ports), workers, seed());
   use_tls(std::move(*tls));
@@ -94,6 +95,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
     if (!listening.empty()) listening += ',';
     listening += one.listener.address.text();
   }
+  if (privileges_.changed) try_reload();
   send_config(std::move(*opened));
   for (auto& worker : shared_->workers) worker->start();
   resolve_timer_.start(config_->advertise.resolve_interval);
@@ -110,8 +112,32 @@ std::expected<void, std::vector<std::string>> Service::start() {
                 {"passive_ports", config_->passive_ports.listen.text()},
                 {"workers", std::to_string(workers)},
                 {"admin", admin_ ? admin_->address().text() : "off"},
+                {"user", privileges_.user},
+                {"capabilities", privileges_.kept.value_or("all")},
+                {"seccomp", privileges_.has_filter ? "on" : "off"},
                 {"version", PASVGATE_VERSION}});
+  if (!privileges_.kept) observe::log(LogLevel::Info, "runs as root; the key user names somebody else");
   return {};
+}
+
+/// Logs are opened as whoever we are then: their rotation has to work too, and root writes into no folder of others.
+std::expected<void, std::string> Service::confine() {
+  auto given_up = give_up_privileges(*config_);
+  if (!given_up) return std::unexpected(given_up.error());
+  privileges_ = std::move(*given_up);
+  return observe::open_log(config_->log);
+}
+
+/// What a reload reads was read as root until now, and the first renewal of a certificate is late to say so.
+void Service::try_reload() const {
+  const auto warn = [this](const std::vector<std::string>& errors) {
+    for (const auto& error : errors) {
+      observe::log(LogLevel::Warn, "reloads will be refused", {{"user", privileges_.user}, {"error", error}});
+    }
+  };
+  const auto again = reader_();
+  if (!again) return warn(again.error());
+  if (const auto tls = make_tls(*again); !tls) warn(tls.error());
 }
 
 std::expected<std::vector<Service::Opened>, std::vector<std::string>> Service::open_listeners(
@@ -233,6 +259,8 @@ std::vector<std::string> Service::change_refused(const config::Config& next) con
     if (changed) errors.push_back(key + ": can't change while running; restart to change it");
   };
   need_restart(next.workers != config_->workers, "/workers");
+  need_restart(next.user != config_->user, "/user");
+  need_restart(next.seccomp != config_->seccomp, "/seccomp");
   need_restart(next.admin.address != config_->admin.address, "/admin/address");
   need_restart(next.passive_ports.listen != config_->passive_ports.listen, "/passive_ports/listen");
   need_restart(next.passive_ports.advertise != config_->passive_ports.advertise, "/passive_ports/advertise");

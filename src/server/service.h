@@ -19,6 +19,7 @@
 #include "server/health_checker.h"
 #include "server/last_wait.h"
 #include "server/notify.h"
+#include "server/privileges.h"
 #include "server/shared.h"
 #include "server/worker.h"
 
@@ -57,6 +58,8 @@ class Service {
   [[nodiscard]] std::vector<std::string> advertised_names() const;
   void resolve_advertised();
   void look_at_certificates();
+  std::expected<void, std::string> confine();
+  void try_reload() const;
   void sample();
   void use_tls(std::shared_ptr<const TlsContexts> tls);
   void name_resolved(const std::string& name, const net::Resolved& found);
@@ -65,6 +68,7 @@ class Service {
   Reader reader_;
   std::shared_ptr<const TlsContexts> tls_;
   std::vector<std::uint64_t> tls_fingerprint_;
+  Privileges privileges_;
   std::unique_ptr<LastWait> last_wait_;  // Goes behind the loop, which may wait for a look-up.
   net::Loop loop_;
   net::Mailbox<WorkerEmpty> mailbox_;

@@ -174,10 +174,11 @@ class Files(LogCase):
             self.wait_line(self.folder / "second.log", lambda line: "configuration reloaded" in line)
 
     def test_a_file_that_cannot_be_opened(self):
-        config = make_config(self.stub.address, 40000, 2, log={"file": str(self.folder / "no/log")})
-        (self.folder / "c.json").write_text(json.dumps(config), encoding="utf-8")
-        done = subprocess.run([BINARY, "run", self.folder / "c.json"], capture_output=True, text=True, check=False,
-                              timeout=seconds(20))
+        with free_range(2) as first:
+            config = make_config(self.stub.address, first, 2, log={"file": str(self.folder / "no/log")})
+            (self.folder / "c.json").write_text(json.dumps(config), encoding="utf-8")
+            done = subprocess.run([BINARY, "run", self.folder / "c.json"], capture_output=True, text=True, check=False,
+                                  timeout=seconds(20))
         self.assertEqual(done.returncode, 1)
         self.assertIn("/log/file: " + str(self.folder / "no/log") + ": can't be opened: No such file", done.stderr)
 

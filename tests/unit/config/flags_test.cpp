@@ -31,6 +31,8 @@ TEST_CASE("flags: each goes where its key would") {
                     .data_source = "/24,/64",
                     .admin = "off",
                     .workers = "3",
+                    .user = "12345",
+                    .seccomp = "false",
                     .listen_implicit = {"0.0.0.0:990"},
                     .tls = "optional",
                     .tls_cert = "a.crt",
@@ -48,7 +50,8 @@ TEST_CASE("flags: each goes where its key would") {
     "tls": {"certificates": [{"certificate": "a.crt", "key": "a.key"}]},
     "advertise": {"address": ["203.0.113.10", "2001:db8::1"]},
     "passive_ports": {"listen": "50000-50009", "advertise": "30000-30009", "data_source": "/24,/64"},
-    "admin": {"address": "off"}, "workers": 3, "log": {"format": "json", "level": "debug"}})");
+    "admin": {"address": "off"}, "workers": 3, "user": "12345", "seccomp": false,
+    "log": {"format": "json", "level": "debug"}})");
   REQUIRE(told(by_file) == "ok");
   CHECK(*by_flags == *by_file);
 }
@@ -79,6 +82,7 @@ TEST_CASE("flags: issues are at the flag, all at once") {
         .advertise = {"1.2.3.4", "x"},
         .passive_ports = "2-1",
         .workers = "many",
+        .seccomp = "off",
         .log_format = "xml"},
        "--listen: \"21\" is no address with a port; write ADDRESS:PORT, as in \"0.0.0.0:21\" or \"[::]:21\"\n"
        "--backend: \"a b\" is no server; write ADDRESS:PORT or NAME:PORT, as in \"192.168.1.10:21\" or "
@@ -86,6 +90,7 @@ TEST_CASE("flags: issues are at the flag, all at once") {
        "--advertise: \"x\" is no address; a list holds one of each family, a DNS name stands alone\n"
        "--passive-ports: \"2-1\" runs backwards; write LOW-HIGH, as in \"50000-50099\"\n"
        "--workers: \"many\" is no whole number; write a whole number from 0 to 1024\n"
+       "--seccomp: \"off\" is no boolean; write true or false\n"
        "--log-format: \"xml\" is not allowed; write \"text\" or \"json\""},
       {"out of range",
        {.listen = {"0.0.0.0:21"}, .backend = {"a"}, .workers = "9999"},

@@ -13,7 +13,7 @@ ftp::Address address(std::string_view text) { return ftp::Address::parse(text).v
 ftp::Cidr network(std::string_view text) { return ftp::Cidr::parse(text).value(); }
 
 constexpr std::string_view kEveryKey = R"({
-  "workers": 4,
+  "workers": 4, "user": "ftp", "seccomp": false,
   "listeners": [{"name": "public", "address": "[::]:2121", "backend": "main", "active_source_port": 0, "tls": "required",
                  "require_private_data": true, "require_session_reuse": false}, {"address": "127.0.0.1:0", "backend": "main"}],
   "backends": {"main": {"servers": ["192.168.1.10", {"address": "ftp.internal:2100", "weight": 7, "max_sessions": 50, "backup": true},
@@ -41,6 +41,8 @@ constexpr std::string_view kEveryKey = R"({
 Config every_key() {
   Config config;
   config.workers = 4;
+  config.user = "ftp";
+  config.seccomp = false;
   config.listeners = {{.name = "public",
                        .address = ftp::Endpoint{address("::"), 2121},
                        .backend = "main",
