@@ -1,6 +1,10 @@
 #include "cli/command_line.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <array>
+#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
@@ -19,6 +23,7 @@
 #include "cli/terminal.h"
 #include "cli/trace_command.h"
 #include "config/read.h"
+#include "config/slice.h"
 #include "observe/log.h"
 #include "server/privileges.h"
 #include "server/service.h"
@@ -48,19 +53,29 @@ Lines describe_all(const config::Issues& issues, const std::string& file) {
   return lines;
 }
 
-/// The configuration of a run: a file if there is one, then the environment, then the flags.
+std::string host_name() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  return ::gethostname(name.data(), name.size()) == 0 ? name.data() : "";
+}
+
+/// The configuration of a run: a file if there is one, then the environment, then the flags; of what gateways share,
+/// this one's part.
 std::expected<config::Config, Lines> load(const std::string& path, const config::Flags& flags) {
   const auto all_flags = config::with_environment(flags, variable);
-  if (path.empty()) {
-    auto config = config::apply_flags({}, all_flags);
-    if (!config) return std::unexpected(describe_all(config.error(), path));
-    return *config;
+  std::string text = "{}";
+  if (!path.empty()) {
+    auto read = read_file(path);
+    if (!read) return std::unexpected(Lines{read.error()});
+    text = *std::move(read);
   }
-  const auto text = read_file(path);
-  if (!text) return std::unexpected(Lines{text.error()});
-  auto config = config::read_json(*text, all_flags, read_file);
+  auto config = path.empty() ? config::apply_flags({}, all_flags) : config::read_json(text, all_flags, read_file);
   if (!config) return std::unexpected(describe_all(config.error(), path));
-  return *config;
+  auto own = config::own_slice(*std::move(config), host_name());
+  if (!own) {
+    own.error().where = config::place_of(own.error().where, all_flags);
+    return std::unexpected(describe_all({own.error()}, path));
+  }
+  return *std::move(own);
 }
 
 void print(const Lines& lines) {
@@ -108,8 +123,31 @@ int check(const std::string& path) {
   return 0;
 }
 
-int firewall(const std::string& path, FirewallFormat format) {
-  const auto config = load_file(path);
+/// A fleet's Services are printed together, the rules of a host for its own ports.
+std::expected<config::Config, Lines> with_slice(config::Config config, const std::string& path, FirewallFormat format,
+                                                std::optional<unsigned> index) {
+  auto& slice = config.passive_ports.slice;
+  if (!slice) {
+    if (!index) return config;
+    return std::unexpected(Lines{path + ": there is no passive_ports.slice; leave out --slice"});
+  }
+  if (index && *index >= slice->of) {
+    return std::unexpected(Lines{"--slice: " + std::to_string(*index) + " is none of " + std::to_string(slice->of) +
+                                 " slices; the last is " + std::to_string(slice->of - 1)});
+  }
+  if (index) slice->index = static_cast<std::uint16_t>(*index);
+  if (!index && format == FirewallFormat::Kubernetes) return config;
+  if (!slice->index) {
+    return std::unexpected(
+        Lines{path + R"(: /passive_ports/slice/index: "hostname"; say whose rules these are with --slice INDEX)"});
+  }
+  config.passive_ports = config::slice_at(std::move(config.passive_ports), *slice->index);
+  return config;
+}
+
+int firewall(const std::string& path, FirewallFormat format, std::optional<unsigned> slice) {
+  auto config = load_file(path);
+  if (config) config = with_slice(*std::move(config), path, format, slice);
   if (!config) {
     print(config.error());
     return 1;
@@ -141,6 +179,8 @@ void add_run_flags(CLI::App& command, std::string& path, config::Flags& flags) {
   add("--passive-ports", flags.passive_ports, kPorts, "Public passive ports to listen on, as 50000-50099");
   add("--passive-ports-advertise", flags.passive_ports_advertise, kPorts,
       "What clients are told instead, when a NAT or NodePort maps the ports; same size");
+  add("--passive-ports-slice", flags.passive_ports_slice, "INDEX/OF",
+      "Which of equal parts of them is this gateway's, as 0/3; hostname/3: the number that the host's name ends in");
   add("--data-source", flags.data_source, "exact|any|/BITS",
       "Whose data connections are taken: exact (the client's address), /24, /24,/64, any");
   add("--admin", flags.admin, "ADDRESS:PORT|off", "Address of metrics and health, or off (default 127.0.0.1:9121)");
@@ -201,6 +241,11 @@ int dispatch(int argc, char** argv) {
       ->type_name("nft|iptables|kubernetes|aws")
       ->required()
       ->check(CLI::IsMember({"nft", "iptables", "kubernetes", "aws"}).description(""));
+  std::optional<unsigned> firewall_slice;
+  firewall_command
+      ->add_option("--slice", firewall_slice,
+                   "The rules of the gateway with this index, where passive_ports.slice shares the ports")
+      ->type_name("INDEX");
   std::string form;
   auto* generate_command = app.add_subcommand("generate", "Print completions and manual pages")->group("");
   generate_command->add_option("FORM", form)
@@ -221,7 +266,9 @@ int dispatch(int argc, char** argv) {
   if (probe_command->parsed()) return probe(probe_options, no_color);
   if (status_command->parsed()) return status(status_options, no_color);
   if (trace_command->parsed()) return trace(trace_options, no_color);
-  if (const auto format = parse_firewall_format(firewall_format)) return firewall(firewall_path, *format);
+  if (const auto format = parse_firewall_format(firewall_format)) {
+    return firewall(firewall_path, *format, firewall_slice);
+  }
   if (generate_command->parsed()) std::cout << document(app, form);
   if (schema_command->parsed()) std::cout << config::schema() << '\n';
   return 0;

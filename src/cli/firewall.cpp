@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "config/slice.h"
+
 namespace pasvgate::cli {
 namespace {
 
@@ -184,9 +186,40 @@ std::string service_port(std::string_view name, std::uint16_t port, std::uint16_
   return text;
 }
 
+/// A Service up to its list of ports. `of_pod`: the name of the one pod that it leads to.
+std::string service_head(const std::string& name, const std::string& of_pod, const std::set<Family>& families,
+                         bool is_node_port, const Config& config) {
+  std::string text = "apiVersion: v1\nkind: Service\nmetadata:\n  name: " + name + "\nspec:\n";
+  text += is_node_port ? "  type: NodePort\n" : "  type: LoadBalancer\n";
+  text += "  selector:\n    app: pasvgate\n";
+  if (!of_pod.empty()) text += "    statefulset.kubernetes.io/pod-name: " + of_pod + "\n";
+  if (families.size() == 2) {
+    text += "  ipFamilyPolicy: RequireDualStack\n  ipFamilies: [IPv4, IPv6]\n";
+  } else {
+    text += std::string("  ipFamilyPolicy: SingleStack\n  ipFamilies: [") +
+            (families.contains(Family::V6) ? "IPv6" : "IPv4") + "]\n";
+  }
+  // Data connections must come from the client's own address.
+  text += config.passive_ports.data_source.match == config::DataSource::Match::Any
+              ? "  externalTrafficPolicy: Cluster\n"
+              : "  externalTrafficPolicy: Local\n";
+  return text;
+}
+
+std::string passive_service_ports(const config::PassivePorts& ports, bool is_node_port) {
+  const ftp::PortRange told = ports.advertise.value_or(ports.listen);
+  std::string text;
+  for (std::size_t i = 0; i < ports.listen.size(); ++i) {
+    const auto port = static_cast<std::uint16_t>(told.low + i);
+    text += service_port("passive-" + std::to_string(port), port, static_cast<std::uint16_t>(ports.listen.low + i),
+                         is_node_port);
+  }
+  return text;
+}
+
 std::string write_kubernetes(const Firewall& firewall, const Config& config) {
-  const ftp::PortRange listen = config.passive_ports.listen;
-  const ftp::PortRange told = config.passive_ports.advertise.value_or(listen);
+  const config::PassivePorts& ports = config.passive_ports;
+  const ftp::PortRange told = ports.advertise.value_or(ports.listen);
   const bool is_node_port = kNodePorts.contains(told.low) && kNodePorts.contains(told.high);
   std::set<std::uint16_t> control;
   std::set<Family> families;
@@ -202,28 +235,20 @@ std::string write_kubernetes(const Firewall& firewall, const Config& config) {
     notes.push_back("The control port's nodePort is chosen by the cluster unless its own is from 30000 to 32767.");
   }
   std::string text = "# Adapt the selector to the labels of the gateway's pods.\n" + comments(notes) +
-                     "apiVersion: v1\nkind: Service\nmetadata:\n  name: pasvgate\nspec:\n";
-  text += is_node_port ? "  type: NodePort\n" : "  type: LoadBalancer\n";
-  text += "  selector:\n    app: pasvgate\n";
-  if (families.size() == 2) {
-    text += "  ipFamilyPolicy: RequireDualStack\n  ipFamilies: [IPv4, IPv6]\n";
-  } else {
-    text += std::string("  ipFamilyPolicy: SingleStack\n  ipFamilies: [") +
-            (families.contains(Family::V6) ? "IPv6" : "IPv4") + "]\n";
-  }
-  // Data connections must come to the pod of their control channel, and from the client's own address.
-  text += "  sessionAffinity: ClientIP\n";
-  text += config.passive_ports.data_source.match == config::DataSource::Match::Any
-              ? "  externalTrafficPolicy: Cluster\n"
-              : "  externalTrafficPolicy: Local\n";
+                     service_head("pasvgate", "", families, is_node_port, config);
+  // Data connections must come to the pod of their control channel; the ports of a slice lead there by themselves.
+  if (!ports.slice) text += "  sessionAffinity: ClientIP\n";
   text += "  ports:\n";
   for (const auto port : control) {
     text += service_port("control-" + std::to_string(port), port, port, kNodePorts.contains(port) && is_node_port);
   }
-  for (std::size_t i = 0; i < listen.size(); ++i) {
-    const auto port = static_cast<std::uint16_t>(told.low + i);
-    text +=
-        service_port("passive-" + std::to_string(port), port, static_cast<std::uint16_t>(listen.low + i), is_node_port);
+  if (!ports.slice) return text + passive_service_ports(ports, is_node_port);
+  for (std::uint16_t index = 0; index < ports.slice->of; ++index) {
+    const std::string pod = "pasvgate-" + std::to_string(index);
+    text += "---\n" + service_head(pod, pod, families, is_node_port, config);
+    // A pod that drains is not ready, and its last data connections are still to come.
+    text += "  publishNotReadyAddresses: true\n  ports:\n";
+    text += passive_service_ports(config::slice_at(ports, index), is_node_port);
   }
   return text;
 }

@@ -16,7 +16,7 @@ namespace pasvgate::cli {
 enum class FirewallFormat : std::uint8_t {
   Nft,         ///< A file for `nft -f`.
   Iptables,    ///< One file for iptables-restore and ip6tables-restore, both with --noflush.
-  Kubernetes,  ///< A Service manifest.
+  Kubernetes,  ///< A Service manifest; where `slice` isn't cut, one for the control ports and one for each slice.
   Aws          ///< The permissions of `aws ec2 authorize-security-group-ingress --ip-permissions`.
 };
 /// "nft", "iptables", "kubernetes", "aws".

@@ -43,6 +43,7 @@ class Check {
       proxy_protocol(name, backend);
     }
     advertised_ports();
+    port_slice();
     same_ports();
     bandwidth();
     admin();
@@ -228,6 +229,25 @@ class Check {
     enough("session", config_.bandwidth.session);
     enough("user", config_.bandwidth.user);
     enough("listener", config_.bandwidth.listener);
+  }
+
+  void port_slice() {
+    const auto& slice = config_.passive_ports.slice;
+    if (!slice || is_told("/passive_ports/slice")) return;
+    const std::string of = std::to_string(slice->of);
+    if (slice->index && *slice->index >= slice->of) {
+      fail("/passive_ports/slice/index", std::to_string(*slice->index) + " is none of " + of + " slices; the last is " +
+                                             std::to_string(slice->of - 1));
+    }
+    const auto& listen = config_.passive_ports.listen;
+    if (slice->of > listen.size()) {
+      fail("/passive_ports/slice/of", of + " slices, but passive_ports.listen " + in_quotes(listen.text()) + " has " +
+                                          ports(listen.size()) + "; write more ports or fewer slices");
+    }
+    if (config_.passive_ports.mapping == PortMapping::Same) {
+      fail("/passive_ports/slice", R"(not for mapping "same", where the range is the backend's; give each gateway and )"
+                                   "backend a passive_ports.listen of its own");
+    }
   }
 
   void admin() {

@@ -210,9 +210,17 @@ enum class PortMapping : std::uint8_t {
   Same   ///< That of the backend's own passive port.
 };
 
+/// Which of equal parts of the passive ports is this gateway's.
+struct PortSlice {
+  std::optional<std::uint16_t> index;  ///< From 0; unset: the number that the host's name ends in.
+  std::uint16_t of = 1;
+  bool operator==(const PortSlice&) const = default;
+};
+
 struct PassivePorts {
   ftp::PortRange listen{50000, 50099};
   std::optional<ftp::PortRange> advertise;  ///< Same size as `listen`; port i of one is port i of the other.
+  std::optional<PortSlice> slice;           ///< Of both; until `own_slice` has cut them.
   PortMapping mapping = PortMapping::Pool;
   DataSource data_source;
   Milliseconds lease_timeout{60'000};

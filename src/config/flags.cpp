@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "config/check.h"
+#include "config/issue.h"
 #include "config/json_reader.h"
 #include "config/route_files.h"
 #include "config/value.h"
@@ -49,6 +50,7 @@ constexpr std::array kLists{kListen, kListenImplicit, kBackend, kAdvertise};
 constexpr FlagRow<Text> kPassivePorts{"passive-ports", &Flags::passive_ports, "/passive_ports/listen"};
 constexpr FlagRow<Text> kPassivePortsAdvertise{"passive-ports-advertise", &Flags::passive_ports_advertise,
                                                "/passive_ports/advertise"};
+constexpr FlagRow<Text> kPassivePortsSlice{"passive-ports-slice", &Flags::passive_ports_slice, "/passive_ports/slice"};
 constexpr FlagRow<Text> kDataSource{"data-source", &Flags::data_source, "/passive_ports/data_source"};
 constexpr FlagRow<Text> kAdmin{"admin", &Flags::admin, "/admin/address"};
 constexpr FlagRow<Text> kWorkers{"workers", &Flags::workers, "/workers"};
@@ -61,9 +63,21 @@ constexpr FlagRow<Text> kBackendTls{"backend-tls", &Flags::backend_tls, "/backen
 constexpr FlagRow<Text> kBackendTlsCa{"backend-tls-ca", &Flags::backend_tls_ca, "/backends/*/tls_ca"};
 constexpr FlagRow<Text> kLogFormat{"log-format", &Flags::log_format, "/log/format"};
 constexpr FlagRow<Text> kLogLevel{"log-level", &Flags::log_level, "/log/level"};
-constexpr std::array kTexts{
-    kPassivePorts, kPassivePortsAdvertise, kDataSource, kAdmin,   kWorkers, kUser, kSeccomp, kTls, kTlsCert, kTlsKey,
-    kBackendTls,   kBackendTlsCa,          kLogFormat,  kLogLevel};
+constexpr std::array kTexts{kPassivePorts,
+                            kPassivePortsAdvertise,
+                            kPassivePortsSlice,
+                            kDataSource,
+                            kAdmin,
+                            kWorkers,
+                            kUser,
+                            kSeccomp,
+                            kTls,
+                            kTlsCert,
+                            kTlsKey,
+                            kBackendTls,
+                            kBackendTlsCa,
+                            kLogFormat,
+                            kLogLevel};
 
 void for_each_row(const auto& call) {
   for (const auto& row : kLists) call(row);
@@ -110,6 +124,7 @@ class Overlay {
     advertise();
     text(kPassivePorts, config_.passive_ports.listen);
     text(kPassivePortsAdvertise, config_.passive_ports.advertise);
+    slice();
     text(kDataSource, config_.passive_ports.data_source);
     text(kAdmin, config_.admin.address);
     text(kWorkers, config_.workers);
@@ -174,6 +189,21 @@ class Overlay {
     config_.backends.emplace("default", std::move(backend));
   }
 
+  /// "2/3" is index 2 of 3.
+  void slice() {
+    const Text& given = flags_.passive_ports_slice;
+    if (!given) return;
+    const std::string place = kPassivePortsSlice.place(flags_);
+    const std::size_t slash = given->find('/');
+    if (slash == std::string::npos) {
+      issues_.push_back({place, in_quotes(*given) + R"( is no slice; write INDEX/OF, as in "0/3", or "hostname/3")"});
+      return;
+    }
+    PortSlice& slice = config_.passive_ports.slice.emplace();
+    read(as_json(given->substr(0, slash), Kind::Integer), "/passive_ports/slice/index", place, slice.index);
+    read(as_json(given->substr(slash + 1), Kind::Integer), "/passive_ports/slice/of", place, slice.of);
+  }
+
   void advertise() {
     if (flags_.advertise.empty()) return;
     const json found = flags_.advertise.size() == 1 ? json(flags_.advertise.front()) : json(flags_.advertise);
@@ -184,17 +214,6 @@ class Overlay {
   const Flags& flags_;
   Issues& issues_;
 };
-
-/// The flag behind a pointer, where one gave the value.
-std::string place_of(const std::string& pointer, const Flags& flags) {
-  std::string place = pointer;
-  for_each_row([&](const auto& row) {
-    // What the file says of "default" beside its servers didn't come from --backend.
-    if (row.name == kBackend.name && pointer.ends_with("/trusted_data")) return;
-    if (is_given(flags.*row.member) && is_inside(pointer, row.pointer)) place = row.place(flags);
-  });
-  return place;
-}
 
 /// Flags over the configuration, then what only a whole one can get wrong.
 void finish(Config& config, const Flags& flags, Issues& issues) {
@@ -216,6 +235,16 @@ void finish(Config& config, const Flags& flags, Issues& issues) {
 }
 
 }  // namespace
+
+std::string place_of(const std::string& pointer, const Flags& flags) {
+  std::string place = pointer;
+  for_each_row([&](const auto& row) {
+    // What the file says of "default" beside its servers didn't come from --backend.
+    if (row.name == kBackend.name && pointer.ends_with("/trusted_data")) return;
+    if (is_given(flags.*row.member) && is_inside(pointer, row.pointer)) place = row.place(flags);
+  });
+  return place;
+}
 
 bool Flags::empty() const {
   bool any = false;

@@ -81,6 +81,11 @@ void read_advertise(const Object& object, Advertise& advertise) {
 void read_passive_ports(const Object& object, PassivePorts& ports) {
   object.read("listen", ports.listen);
   object.read("advertise", ports.advertise);
+  object.section("slice", [&](const Object& slice) {
+    ports.slice.emplace();
+    slice.read("index", ports.slice->index);
+    slice.read("of", ports.slice->of);
+  });
   object.read("mapping", ports.mapping);
   object.read("data_source", ports.data_source);
   object.read("lease_timeout", ports.lease_timeout);

@@ -158,6 +158,12 @@ const std::vector<KeyRow>& key_rows() {
       {"/passive_ports/listen", PortRange, R"("50000-50099")", "The public passive ports that the gateway binds."},
       {"/passive_ports/advertise", PortRange, "null",
        "The ports that clients are told when a NAT or NodePort maps them; same size as listen."},
+      {"/passive_ports/slice/index", SliceIndex, "",
+       "Which part of the passive ports is this gateway's, from 0; \"hostname\" is the number that its host's name "
+       "ends in.",
+       0, 65'534},
+      {"/passive_ports/slice/of", Integer, "", "Into how many equal parts the gateways share the passive ports.", 1,
+       65'535},
       {"/passive_ports/mapping",
        Choice,
        R"("pool")",
@@ -302,6 +308,8 @@ std::string_view type_name(Kind kind) {
       return "port range";
     case Kind::Ports:
       return "list of ports";
+    case Kind::SliceIndex:
+      return "integer or \"hostname\"";
     case Kind::DataSource:
       return "data source";
     case Kind::Text:
@@ -347,6 +355,9 @@ std::string allowed(const KeyRow& row) {
       return R"(LOW-HIGH with ports from 1 to 65535, as in "50000-50099")";
     case Kind::Ports:
       return "a list of ports from 1 to 65535, as in [21, 2121]";
+    case Kind::SliceIndex:
+      return "a whole number from " + std::to_string(row.low) + " to " + std::to_string(row.high) +
+             R"(, or "hostname")";
     case Kind::DataSource:
       return R"("exact", "any", a prefix length as "/24", or one a family as "/24,/64")";
     case Kind::Text:

@@ -24,6 +24,7 @@ enum class Kind : std::uint8_t {
   Advertised,
   PortRange,
   Ports,
+  SliceIndex,  ///< An integer or "hostname".
   DataSource,
   Text,         ///< Anything but nothing: a path, a name, a list of OpenSSL's.
   Objects,      ///< A list of objects, whose keys are behind "/*/".

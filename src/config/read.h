@@ -43,6 +43,7 @@ struct Flags {
   std::vector<std::string> advertise;  ///< --advertise, PASVGATE_ADVERTISE
   std::optional<std::string> passive_ports;
   std::optional<std::string> passive_ports_advertise;
+  std::optional<std::string> passive_ports_slice;  ///< INDEX/OF, or hostname/OF
   std::optional<std::string> data_source;
   std::optional<std::string> admin;
   std::optional<std::string> workers;
@@ -63,6 +64,9 @@ struct Flags {
 
 /// Flags not given are taken from the environment: `variable` answers for a name, nothing when it isn't set.
 Flags with_environment(Flags flags, const std::function<std::optional<std::string>(const std::string&)>& variable);
+
+/// The flag or the variable that gave the value at `pointer`; without one the pointer.
+std::string place_of(const std::string& pointer, const Flags& flags);
 
 /// A file together with flags: a flag replaces the file's value, and only the whole must be complete, so a file may
 /// leave to the flags what they give. This is what `run` reads with.

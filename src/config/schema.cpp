@@ -89,6 +89,11 @@ json value_schema(const KeyRow& row) {
       return with_null(row, text_of(kPortRange));
     case Kind::Ports:
       return list_of({{"type", "integer"}, {"minimum", 1}, {"maximum", 65'535}}, 1);
+    case Kind::SliceIndex:
+      return {{"type", json::array({"integer", "string"})},
+              {"minimum", row.low},
+              {"maximum", row.high},
+              {"pattern", "^hostname$"}};
     case Kind::DataSource:
       return text_of(kDataSource);
     case Kind::Text:

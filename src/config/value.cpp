@@ -205,6 +205,11 @@ void read_value(const Value& value, std::optional<ftp::PortRange>& into) {
   if (range.low != 0) into = range;
 }
 
+void read_value(const Value& value, std::optional<std::uint16_t>& into) {
+  if (value.found == "hostname") return into.reset();
+  if (const auto number = whole_number(value)) into = static_cast<std::uint16_t>(*number);
+}
+
 void read_value(const Value& value, std::vector<std::uint16_t>& into) {
   if (!value.found.is_array()) return value.fail_type("list of ports");
   if (value.found.empty()) return value.fail("no port; write " + allowed(value.row));

@@ -57,6 +57,7 @@ void read_value(const Value& value, ftp::Endpoint& into);
 void read_value(const Value& value, std::optional<ftp::Endpoint>& into);
 void read_value(const Value& value, ftp::PortRange& into);
 void read_value(const Value& value, std::optional<ftp::PortRange>& into);
+void read_value(const Value& value, std::optional<std::uint16_t>& into);  ///< A slice's index.
 void read_value(const Value& value, std::vector<std::uint16_t>& into);
 void read_value(const Value& value, DataSource& into);
 void read_value(const Value& value, std::vector<ftp::Cidr>& into);

@@ -125,6 +125,29 @@ class Firewall(unittest.TestCase):
                                  (40000, 40009, "192.168.1.10/32"), (40000, 40009, "fd00::10/128")})
         self.assertIn("a NAT in front must map them", done.stderr)
 
+    def test_slices(self):
+        """A host's rules are for its own ports; a fleet's Services are printed together."""
+        def sliced(form, *arguments, **slice_):
+            with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                json.dump({**CONFIG, "passive_ports": {"listen": "50000-50019", **slice_}}, file)
+                file.flush()
+                done = subprocess.run([BINARY, "firewall", file.name, "--format", form, *arguments], timeout=60,
+                                      capture_output=True, text=True, check=False)
+            return done.returncode, done.stdout + done.stderr.replace(file.name, "f")
+
+        own, host = {"slice": {"index": 1, "of": 3}}, {"slice": {"index": "hostname", "of": 3}}
+        ports = [sliced("nft", *arguments, **which)[1].count(f"tcp dport {span} accept")
+                 for span, which, *arguments in (("50006-50011", own), ("50012-50017", own, "--slice", "2"),
+                                                 ("50000-50005", host, "--slice", "0"))]
+        self.assertEqual(ports, [2, 2, 2])
+        names = [(one["metadata"]["name"], len(one["spec"]["ports"]))
+                 for one in yaml.safe_load_all(sliced("kubernetes", **host)[1])]
+        self.assertEqual(names, [("pasvgate", 2), ("pasvgate-0", 6), ("pasvgate-1", 6), ("pasvgate-2", 6)])
+        self.assertEqual(sliced("nft", **host), (1, 'f: /passive_ports/slice/index: "hostname"; say whose rules these are '
+                                                    'with --slice INDEX\n'))
+        self.assertEqual(sliced("nft", "--slice", "3", **own), (1, "--slice: 3 is none of 3 slices; the last is 2\n"))
+        self.assertEqual(sliced("nft", "--slice", "0"), (1, "f: there is no passive_ports.slice; leave out --slice\n"))
+
     def test_a_port_that_nobody_knows(self):
         done = firewall("nft", {**CONFIG, "listeners": [{"name": "public", "address": "0.0.0.0:0"}]})
         self.assertEqual((done.returncode, done.stdout), (1, ""))
@@ -146,7 +169,7 @@ class Firewall(unittest.TestCase):
                 done = subprocess.run([BINARY, "firewall", os.path.join(folder, "config.json"), "--format", "kubernetes"],
                                       capture_output=True, text=True, check=False, timeout=60)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual(yaml.safe_load(done.stdout)["kind"], "Service")
+            self.assertEqual({one["kind"] for one in yaml.safe_load_all(done.stdout)}, {"Service"})
 
 
 if __name__ == "__main__":

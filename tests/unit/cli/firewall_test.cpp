@@ -164,4 +164,44 @@ TEST_CASE("kubernetes: outside the node ports it is a load balancer") {
   CHECK_FALSE(text.contains("nodePort:"));
 }
 
+TEST_CASE("kubernetes: gateways that share their ports have a Service each") {
+  const auto config = from(R"({"listeners": [{"address": "0.0.0.0:2121"}],
+      "backends": {"default": {"servers": ["ftp"]}},
+      "passive_ports": {"listen": "50000-50003", "advertise": "30000-30003", "slice": {"index": "hostname", "of": 2}}})");
+  const std::string text = write_firewall(openings(config), config, FirewallFormat::Kubernetes);
+  const std::size_t first = text.find("---\n");
+  const std::size_t second = text.find("---\n", first + 1);
+  REQUIRE(second != std::string::npos);
+  CHECK(text.find("---\n", second + 1) == std::string::npos);
+  CHECK(text.substr(0, first).contains("name: control-2121\n"));
+  CHECK_FALSE(text.substr(0, first).contains("sessionAffinity"));
+  CHECK_FALSE(text.substr(0, first).contains("passive-"));
+  CHECK(text.substr(second) == R"(---
+apiVersion: v1
+kind: Service
+metadata:
+  name: pasvgate-1
+spec:
+  type: NodePort
+  selector:
+    app: pasvgate
+    statefulset.kubernetes.io/pod-name: pasvgate-1
+  ipFamilyPolicy: SingleStack
+  ipFamilies: [IPv4]
+  externalTrafficPolicy: Local
+  publishNotReadyAddresses: true
+  ports:
+    - name: passive-30002
+      protocol: TCP
+      port: 30002
+      targetPort: 50002
+      nodePort: 30002
+    - name: passive-30003
+      protocol: TCP
+      port: 30003
+      targetPort: 50003
+      nodePort: 30003
+)");
+}
+
 }  // namespace pasvgate::cli

@@ -28,6 +28,7 @@ TEST_CASE("flags: each goes where its key would") {
                     .advertise = {"203.0.113.10", "2001:db8::1"},
                     .passive_ports = "50000-50009",
                     .passive_ports_advertise = "30000-30009",
+                    .passive_ports_slice = "hostname/3",
                     .data_source = "/24,/64",
                     .admin = "off",
                     .workers = "3",
@@ -49,7 +50,8 @@ TEST_CASE("flags: each goes where its key would") {
     "backends": {"default": {"servers": ["192.168.1.10:2121", "ftp.internal"], "tls": "explicit", "tls_ca": "none"}},
     "tls": {"certificates": [{"certificate": "a.crt", "key": "a.key"}]},
     "advertise": {"address": ["203.0.113.10", "2001:db8::1"]},
-    "passive_ports": {"listen": "50000-50009", "advertise": "30000-30009", "data_source": "/24,/64"},
+    "passive_ports": {"listen": "50000-50009", "advertise": "30000-30009", "data_source": "/24,/64",
+                      "slice": {"index": "hostname", "of": 3}},
     "admin": {"address": "off"}, "workers": 3, "user": "12345", "seccomp": false,
     "log": {"format": "json", "level": "debug"}})");
   REQUIRE(told(by_file) == "ok");
@@ -81,6 +83,7 @@ TEST_CASE("flags: issues are at the flag, all at once") {
         .backend = {"a b"},
         .advertise = {"1.2.3.4", "x"},
         .passive_ports = "2-1",
+        .passive_ports_slice = "1",
         .workers = "many",
         .seccomp = "off",
         .log_format = "xml"},
@@ -89,9 +92,17 @@ TEST_CASE("flags: issues are at the flag, all at once") {
        "\"ftp.internal\"\n"
        "--advertise: \"x\" is no address; a list holds one of each family, a DNS name stands alone\n"
        "--passive-ports: \"2-1\" runs backwards; write LOW-HIGH, as in \"50000-50099\"\n"
+       "--passive-ports-slice: \"1\" is no slice; write INDEX/OF, as in \"0/3\", or \"hostname/3\"\n"
        "--workers: \"many\" is no whole number; write a whole number from 0 to 1024\n"
        "--seccomp: \"off\" is no boolean; write true or false\n"
        "--log-format: \"xml\" is not allowed; write \"text\" or \"json\""},
+      {"a slice of words",
+       {.listen = {"0.0.0.0:21"}, .backend = {"a"}, .passive_ports_slice = "x/0"},
+       "--passive-ports-slice: \"x\" is no whole number; write a whole number from 0 to 65534, or \"hostname\"\n"
+       "--passive-ports-slice: 0 is out of range; write a whole number from 1 to 65535"},
+      {"a slice that isn't there",
+       {.listen = {"0.0.0.0:21"}, .backend = {"a"}, .passive_ports_slice = "3/3"},
+       "--passive-ports-slice: 3 is none of 3 slices; the last is 2"},
       {"out of range",
        {.listen = {"0.0.0.0:21"}, .backend = {"a"}, .workers = "9999"},
        "--workers: 9999 is out of range; write a whole number from 0 to 1024"},
