@@ -274,7 +274,10 @@ void Session::end_if_over() {
     const bool has_login = is_reaching() && !commands_.empty();
     if (is_idle() || stuck || (!connected_ && !has_login)) return end(EndReason::ClientClosed);
   }
-  if (draining_ && (is_idle() || !connected_)) {
+  // Who was told a port is about to use it, and would see its transfer fail. What doesn't come ends with its lease.
+  const bool has_port = data_.plan().client == Mode::Passive &&
+                        (data_.state() == DataChannel::State::Waiting || data_.state() == DataChannel::State::Open);
+  if (draining_ && ((is_idle() && !has_port) || !connected_)) {
     close_with(421, "Service is shutting down, try again later.", EndReason::Drained);
   }
 }

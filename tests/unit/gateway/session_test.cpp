@@ -656,6 +656,21 @@ TEST_CASE("drain: idle sessions go at once, a transfer ends first") {
   CHECK(busy.to_client == "150 x\r\n226 done\r\n421 Service is shutting down, try again later.\r\n");
 }
 
+TEST_CASE("drain: a port that a client was told is still good for a transfer") {
+  const std::string bye = "421 Service is shutting down, try again later.\r\n";
+  auto told = Dialogue::logged_in();
+  told.client("PASV").backend({"227 (10,0,0,5,4,5)"}).forget().event(Drain{});
+  CHECK_FALSE(told.ended());
+  told.event(DataConnected{Leg::Client}).event(DataConnected{Leg::Backend});
+  CHECK_FALSE(told.ended());
+  told.client("RETR f").backend({"150 x", "226 done"}).event(DataEnded{ftp::Direction::Download, 1});
+  CHECK(told.to_client == "150 x\r\n226 done\r\n" + bye);
+
+  auto unused = Dialogue::logged_in();
+  unused.client("PASV").backend({"227 (10,0,0,5,4,5)"}).forget().event(Drain{}).event(LeaseExpired{});
+  CHECK(unused.to_client == bye);
+}
+
 TEST_CASE("an overlong reply line is dropped inside a reply and ends the session outside") {
   auto d = Dialogue::logged_in();
   d.client("STAT").backend({"211-x"}).event(BackendLine{"", ftp::LineFault::TooLong}).backend({"211 end"});
