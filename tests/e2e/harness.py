@@ -45,6 +45,11 @@ def make_config(backend, first_port, ports, **sections):
     return merged(base, sections)
 
 
+def read_config(path):
+    """A file of the repository, whose comments are whole lines."""
+    return json.loads(re.sub(r"^\s*//.*$", "", pathlib.Path(path).read_text(encoding="utf-8"), flags=re.M))
+
+
 class Gateway:
     """A running pasvgate. `with Gateway(backend) as gateway:` checks at its end that nothing was left behind.
 

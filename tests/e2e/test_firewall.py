@@ -158,7 +158,7 @@ class Firewall(unittest.TestCase):
         self.assertEqual(firewall("pf").returncode, 2)
 
     def test_sample_configs(self):
-        for name in ("minimal", "pasvgate", "kubernetes"):
+        for name in ("minimal", "pasvgate", "sidecar"):
             path = os.path.join(os.path.dirname(__file__), "../../conf", f"{name}.json")
             # Files that only an installed gateway has.
             with open(path, encoding="utf-8") as file, tempfile.TemporaryDirectory() as folder:

@@ -4,10 +4,8 @@
                                   HAProxy, nftables          --- server 10.0.0.20
 """
 
-import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
@@ -17,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import haproxy
 import network
 import servers
-from harness import ROOT, Gateway
+from harness import ROOT, Gateway, read_config
 from network import ip
 from waiting import accepts, seconds, until
 
@@ -37,11 +35,6 @@ class Vsftpd(servers.Vsftpd):
         program, config = super().command()
         config.write_text(config.read_text(encoding="utf-8") + "local_max_rate=100000\n", encoding="utf-8")
         return [program, config]
-
-
-def read_config():
-    text = (FILES / "pasvgate.json").read_text(encoding="utf-8")
-    return json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.M))
 
 
 class Fleet(network.Network):
@@ -71,7 +64,7 @@ class Fleet(network.Network):
 
     def start_gateway(self, index, server):
         """As its host would: the index is the one thing that they don't have in common."""
-        config = {**read_config(), "log": {"format": "json", "level": "info"}}
+        config = {**read_config(FILES / "pasvgate.json"), "log": {"format": "json", "level": "info"}}
         config["backends"]["default"]["servers"] = [server.address]
         config["passive_ports"]["slice"]["index"] = index
         return self.run(f"gateway{index}", lambda: Gateway([], **config))

@@ -16,7 +16,7 @@ import network
 import servers
 import tap
 from gateway_host import CLIENT, INSIDE, OUTSIDE, OUTSIDE6, SERVER, SERVER6, UNLISTED
-from harness import Gateway
+from harness import ROOT, Gateway, read_config
 from raw import Raw
 from stub import Stub
 
@@ -98,6 +98,25 @@ class Transparent(unittest.TestCase):
                 self.assertEqual((server.files / name).read_bytes(), body[::-1])
         self.assertEqual(self.net.run("gateway", lambda: gateway.metric("transfers_total", result="ok")),
                          2 * len(kinds))
+
+    def test_example(self):
+        """conf/transparent.json as it is, but for the server's port; vsftpd is asked passively by an active client too."""
+        server = self.net.run("server", OutsideVsftpd)
+        self.addCleanup(server.stop)
+        body = random.Random(8).randbytes(300_000)
+        server.put("file.bin", body)
+        config = read_config(ROOT / "conf/transparent.json")
+        config["listeners"][0]["destination_ports"] = [server.port]
+        gateway = self.net.run("gateway", lambda: Gateway([], ports=100, advertise={"address": None}, **config))
+        self.addCleanup(self.net.run, "gateway", lambda: gateway.__exit__(None, None, None))
+        self.net.redirect(server.port, 2121, config["passive_ports"]["listen"])
+        with tempfile.TemporaryDirectory(prefix="pasvgate-transparent-") as folder:
+            for kind in (clients.Curl, clients.CurlPasv, clients.CurlPort):
+                got = pathlib.Path(folder, kind.__name__)
+                self.in_client(lambda kind=kind, got=got: kind((SERVER, server.port)).get("file.bin", got))
+                self.assertEqual(got.read_bytes(), body)
+        self.assertEqual(self.net.run("gateway", lambda: gateway.metric(
+            "data_connections_total", leg="backend", mode="passive", result="ok")), 3)
 
     def test_redirect(self):
         self.upload_and_download(self.net.redirect)
