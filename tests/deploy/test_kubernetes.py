@@ -1,0 +1,227 @@
+"""The manifests: rendered as `kubectl apply -k` does, valid by Kubernetes' schemas, and in step with what pasvgate says of itself."""
+
+import fcntl
+import functools
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+
+# pylint: disable=wrong-import-position
+import haproxy
+import tap
+import yaml
+from harness import BINARY, ROOT, read_config
+
+HERE = ROOT / "deploy/kubernetes"
+SETS = ["sidecar", "fleet", "overlays/sidecar-ftps", "overlays/sidecar-nodeport", "overlays/fleet-ftps"]
+PACKAGES = ["kubernetes-models@5.1.0", "@kubernetes-models/prometheus-operator@6.0.0", "typescript@5.9.3"]
+
+
+@functools.cache
+def why_no_kustomize():
+    if not shutil.which("kubectl"):
+        return "no kubectl, which renders kustomize's files"
+    done = subprocess.run(["kubectl", "version", "--client", "-o", "json"], capture_output=True, text=True, check=False, timeout=60)
+    version = re.search(r'"kustomizeVersion": "v(\d+)', done.stdout)
+    return None if version and int(version[1]) >= 5 else "kubectl has a kustomize before 5"
+
+
+@functools.cache
+def packages():
+    """The folder with the npm packages, fetched once; or why they aren't there."""
+    folder = pathlib.Path(os.environ.get("PASVGATE_BUILD", ROOT / "build"), "kubernetes-models")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        complete = folder / "complete"
+        if not complete.exists() or complete.read_text("ascii") != " ".join(PACKAGES):
+            (folder / "package.json").write_text('{"private": true}', encoding="ascii")
+            done = subprocess.run(["npm", "install", "--no-save", "--no-package-lock", "--ignore-scripts", *PACKAGES],
+                                  cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+            if done.returncode != 0:
+                return None, f"npm can't fetch {' '.join(PACKAGES)}: {done.stderr[-300:]}".replace("\n", " ")
+            complete.write_text(" ".join(PACKAGES), encoding="ascii")
+    return folder, None
+
+
+@functools.cache
+def rendered(name):
+    done = subprocess.run(["kubectl", "kustomize", HERE / name], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def of_kind(name, *kinds):
+    return [one for one in rendered(name) if one["kind"] in kinds]
+
+
+def pod_of(name, workload="pasvgate"):
+    return next(one["spec"]["template"]["spec"] for one in of_kind(name, "Deployment", "StatefulSet")
+                if one["metadata"]["name"] == workload)
+
+
+def pasvgate(*arguments):
+    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def without_comments(text):
+    return re.sub(r"^#.*\n", "", text, flags=re.M)
+
+
+@unittest.skipIf(why_no_kustomize(), why_no_kustomize())
+class Rendered(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("npm"), "no npm")
+    def test_schemas(self):
+        folder, why = packages()
+        if folder is None:
+            self.skipTest(why)
+        objects = {json.dumps(one): None for name in SETS for one in rendered(name)}
+        # That faults are found at all: a key that there isn't, and a port that is no number.
+        for spoil in ({"sesionAffinity": "None"}, {"ports": [{"port": "control"}]}):
+            objects[json.dumps({"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"broken-{next(iter(spoil))}"},
+                                "spec": spoil})] = None
+        done = subprocess.run(["node", pathlib.Path(__file__).with_name("validate.mjs"), folder], input="\n".join(objects),
+                              capture_output=True, text=True, check=False, timeout=180)
+        faults = done.stdout.splitlines()
+        self.assertEqual([line for line in faults if not line.startswith("Service broken-")], [], done.stderr)
+        self.assertTrue(any(line.startswith("Service broken-sesionAffinity") for line in faults), faults)
+        self.assertTrue(any(line.startswith("Service broken-ports") for line in faults), faults)
+
+    def test_configurations(self):
+        """What is in the ConfigMaps passes `check`."""
+        for name in SETS:
+            texts = [text for one in of_kind(name, "ConfigMap") for key, text in one["data"].items() if key.endswith(".json")]
+            self.assertEqual(len(texts), 1)
+            with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                file.write(texts[0])
+                file.flush()
+                done = pasvgate("check", file.name)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), name)
+
+    def test_names_that_are_used_exist(self):
+        for name in SETS:
+            known = {(one["kind"], one["metadata"]["name"]) for one in rendered(name)}
+            for workload in of_kind(name, "Deployment", "StatefulSet"):
+                pod = workload["spec"]["template"]["spec"]
+                for volume in pod["volumes"]:
+                    if "configMap" in volume:
+                        self.assertIn(("ConfigMap", volume["configMap"]["name"]), known)
+                    if "secret" in volume:
+                        self.assertIn(("Secret", volume["secret"]["secretName"]), known)
+                volumes = {volume["name"] for volume in pod["volumes"]}
+                for one in pod["containers"] + pod.get("initContainers", []):
+                    self.assertLessEqual({mount["name"] for mount in one.get("volumeMounts", [])}, volumes)
+            for scaler in of_kind(name, "HorizontalPodAutoscaler"):
+                target = scaler["spec"]["scaleTargetRef"]
+                self.assertIn((target["kind"], target["name"]), known)
+
+    def test_restricted_profile(self):
+        """What the Pod Security Standard `restricted` asks, of every container."""
+        for name in SETS:
+            for workload in of_kind(name, "Deployment", "StatefulSet"):
+                pod = workload["spec"]["template"]["spec"]
+                self.assertTrue(pod["securityContext"]["runAsNonRoot"])
+                self.assertEqual(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault")
+                self.assertFalse(pod.keys() & {"hostNetwork", "hostPID", "hostIPC"})
+                for one in pod["containers"] + pod.get("initContainers", []):
+                    context = one["securityContext"]
+                    self.assertIs(context["allowPrivilegeEscalation"], False)
+                    self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
+                    self.assertFalse(any("hostPort" in port for port in one.get("ports", [])))
+                    self.assertNotEqual(context.get("runAsUser"), 0)
+                self.assertLessEqual({kind for volume in pod["volumes"] for kind in volume.keys() - {"name"}},
+                                     {"configMap", "secret", "persistentVolumeClaim", "emptyDir"})
+
+    def test_time_to_drain(self):
+        """SIGKILL comes after the preStop and the whole drain."""
+        for name in SETS:
+            pod = pod_of(name)
+            text = next(text for one in of_kind(name, "ConfigMap") for key, text in one["data"].items()
+                        if key.endswith(".json"))
+            count, unit = re.search(r'"drain_timeout": "(\d+)([sm])"', text).groups()
+            stop = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+            self.assertGreaterEqual(pod["terminationGracePeriodSeconds"], stop + int(count) * {"s": 1, "m": 60}[unit] + 5)
+
+    def test_the_server_outlives_the_gateway(self):
+        """A native sidecar starts before the containers and ends after them."""
+        pod = pod_of("sidecar")
+        self.assertEqual([(one["name"], one["restartPolicy"]) for one in pod["initContainers"]], [("ftp", "Always")])
+        self.assertEqual([one["name"] for one in pod["containers"]], ["pasvgate"])
+
+    def test_ftps(self):
+        for name, plain in (("overlays/sidecar-ftps", "sidecar"), ("overlays/fleet-ftps", "fleet")):
+            container = pod_of(name)["containers"][0]
+            env = {one["name"]: one["value"] for one in container["env"]}
+            self.assertEqual(env["PASVGATE_TLS"], "required")
+            mounted = next(one["mountPath"] for one in container["volumeMounts"] if one["name"] == "tls")
+            self.assertEqual((env["PASVGATE_TLS_CERT"], env["PASVGATE_TLS_KEY"]), (f"{mounted}/tls.crt", f"{mounted}/tls.key"))
+            self.assertNotIn("PASVGATE_TLS", {one["name"] for one in pod_of(plain)["containers"][0]["env"]})
+
+    def test_service_ports_lead_to_who_listens(self):
+        """Each port of a slice's Service is one that its gateway binds, and the network policy lets it in."""
+        ranges = {"sidecar": (50000, 50019), "overlays/sidecar-nodeport": (50000, 50019), "fleet": (50000, 50099)}
+        for name, (low, high) in ranges.items():
+            targets = [port["targetPort"] for one in of_kind(name, "Service") for port in one["spec"]["ports"]
+                       if one["metadata"]["name"] != "ftp-edge"]
+            self.assertEqual(sorted(targets), [2121, *range(low, high + 1)])
+            policy = next(one for one in of_kind(name, "NetworkPolicy") if one["metadata"]["name"] == "pasvgate")
+            self.assertIn({"protocol": "TCP", "port": low, "endPort": high}, policy["spec"]["ingress"][0]["ports"])
+        edge = next(one for one in of_kind("fleet", "Service") if one["metadata"]["name"] == "ftp-edge")
+        self.assertEqual([(port["port"], port["targetPort"]) for port in edge["spec"]["ports"]],
+                         [(21, 2121), *((port, port) for port in range(50000, 50100))])
+        # What keeps a drained gateway's last data connections coming.
+        for one in of_kind("fleet", "Service"):
+            if one["metadata"]["name"].startswith("pasvgate-"):
+                self.assertTrue(one["spec"]["publishNotReadyAddresses"])
+                self.assertNotIn("externalTrafficPolicy", one["spec"])
+
+
+class Generated(unittest.TestCase):
+    def test_services(self):
+        """As `pasvgate firewall --format kubernetes` prints them."""
+        for name in ("sidecar", "overlays/sidecar-nodeport", "fleet"):
+            done = pasvgate("firewall", HERE / name / "pasvgate.json", "--format", "kubernetes")
+            self.assertEqual((HERE / name / "services.yaml").read_text("utf-8"), done.stdout, name)
+
+    def test_edge_service(self):
+        config = read_config(HERE / "fleet/pasvgate.json")
+        del config["passive_ports"]["slice"]
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(config, file)
+            file.flush()
+            printed = pasvgate("firewall", file.name, "--format", "kubernetes").stdout
+        expected = re.sub("(app|name): pasvgate$", r"\1: ftp-edge", printed, flags=re.M).replace("  sessionAffinity: ClientIP\n", "")
+        self.assertEqual(without_comments((HERE / "fleet/edge-service.yaml").read_text("utf-8")), without_comments(expected))
+
+    def test_edge_knows_each_slice(self):
+        text = (HERE / "fleet/haproxy.cfg").read_text("utf-8")
+        binds = re.findall(r"listen slice\d+\n  bind :(\d+)-(\d+)\n  server gw\d+ (pasvgate-\d+)\.", text)
+        services = {one["metadata"]["name"]: [port["port"] for port in one["spec"]["ports"]]
+                    for one in yaml.safe_load_all((HERE / "fleet/services.yaml").read_text("utf-8"))}
+        del services["pasvgate"]
+        self.assertEqual({name: list(range(int(low), int(high) + 1)) for low, high, name in binds}, services)
+
+    def test_haproxy_reads_its_files(self):
+        root = haproxy.unpacked()
+        for file in (HERE / "fleet/haproxy.cfg", ROOT / "deploy/fleet-hosts/haproxy.cfg"):
+            done = subprocess.run([root / "usr/sbin/haproxy", "-c", "-f", file], capture_output=True, text=True, check=False,
+                                  timeout=60, env={**os.environ, "LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu")})
+            self.assertEqual((done.returncode, [line for line in done.stderr.splitlines() if "ALERT" in line or "WARN" in line]),
+                             (0, []), done.stderr)
+
+    def test_host_example(self):
+        done = pasvgate("check", ROOT / "deploy/fleet-hosts/pasvgate.json")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+if __name__ == "__main__":
+    tap.main()
