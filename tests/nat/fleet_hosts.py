@@ -19,7 +19,7 @@ from harness import ROOT, Gateway, read_config
 from network import ip
 from waiting import accepts, seconds, until
 
-FILES = ROOT / "deploy/fleet-hosts"
+FILES, KUBERNETES = ROOT / "deploy/fleet-hosts", ROOT / "deploy/kubernetes/fleet"
 PUBLIC, EDGE, SERVER = "203.0.113.10", "10.0.0.1", "10.0.0.20"
 GATEWAYS = ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
 CLIENTS = [f"203.0.113.{100 + i}" for i in range(30)]
@@ -70,23 +70,56 @@ class Fleet(network.Network):
         return self.run(f"gateway{index}", lambda: Gateway([], **config))
 
     def start_proxy(self, folder):
-        """HAProxy on the edge, when it takes connections; its process."""
-        root, log = haproxy.unpacked(), pathlib.Path(folder, "haproxy.log")
+        return self.run("edge", lambda: start_haproxy(FILES / "haproxy.cfg", (PUBLIC, 21), folder))
 
-        def listens(process):
-            assert process.poll() is None, log.read_text(encoding="utf-8")
-            return accepts((PUBLIC, 21))
 
-        def start():
-            with open(log, "wb") as file:
-                process = subprocess.Popen(
-                    [root / "usr/sbin/haproxy", "-db", "-f", FILES / "haproxy.cfg"], stdin=subprocess.DEVNULL, stdout=file,
-                    stderr=file, env={**os.environ, "LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu")})
-            try:
-                until(lambda: listens(process), 10, "HAProxy listens")
-            except BaseException:
-                process.kill()
-                process.wait(seconds(5))
-                raise
-            return process
-        return self.run("edge", start)
+class Cluster(network.Network):
+    """One namespace with a loopback: pods and Services of deploy/kubernetes/fleet are addresses in it."""
+
+    EDGE = "127.0.0.20"
+    PODS = [f"127.0.1.{i}" for i in range(1, 4)]
+
+    def _build(self):
+        ip("netns", "add", self.name("cluster"))
+        self.spaces.append(self.name("cluster"))
+        ip("-n", self.name("cluster"), "link", "set", "lo", "up")
+
+    def start_gateway(self, index, server):
+        config = {**read_config(KUBERNETES / "pasvgate.json"), "log": {"format": "json"}, "admin": {"address": "127.0.0.1:0"}}
+        config["listeners"] = [{**config["listeners"][0], "address": f"{self.PODS[index]}:2121", "proxy_from": [self.EDGE]}]
+        config["passive_ports"].update(slice={"index": index, "of": 10}, proxy_from=[self.EDGE])
+        config["backends"]["default"]["servers"] = [server.address]
+        config["advertise"]["address"] = self.EDGE
+        return self.run("cluster", lambda: Gateway([], **config))
+
+    def start_proxy(self, folder):
+        """The edge, whose names are the pods' addresses here; the choice of the Service for the control port is HAProxy's."""
+        text = (KUBERNETES / "haproxy.cfg").read_text(encoding="utf-8").replace("bind :", f"bind {self.EDGE}:")
+        text = text.replace("mode tcp\n", f"mode tcp\n  source {self.EDGE}\n", 1)
+        for index, address in enumerate(self.PODS):
+            text = text.replace(f"pasvgate-{index}.ftp.svc.cluster.local", address)
+        servers_ = "".join(f"  server pod{index} {address}:2121\n" for index, address in enumerate(self.PODS))
+        text = text.replace("  server fleet pasvgate.ftp.svc.cluster.local:2121\n", servers_)
+        file = pathlib.Path(folder, "haproxy.cfg")
+        file.write_text(text, encoding="utf-8")
+        return self.run("cluster", lambda: start_haproxy(file, (self.EDGE, 2121), folder))
+
+
+def start_haproxy(config, address, folder):
+    """Its process, when it takes connections."""
+    root, log = haproxy.unpacked(), pathlib.Path(folder, "haproxy.log")
+    with open(log, "wb") as file:
+        process = subprocess.Popen(
+            [root / "usr/sbin/haproxy", "-db", "-f", config], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            env={**os.environ, "LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu")})
+
+    def listens():
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        return accepts(address)
+    try:
+        until(listens, 10, "HAProxy listens")
+    except BaseException:
+        process.kill()
+        process.wait(seconds(5))
+        raise
+    return process

@@ -12,6 +12,7 @@ import unittest
 
 import fleet_hosts
 import network
+import servers
 import tap
 from fleet_hosts import CLIENTS, GATEWAYS, PORTS_EACH, PUBLIC
 from raw import Raw
@@ -203,6 +204,46 @@ class Fleet(unittest.TestCase):
         for index, gateway in enumerate(self.gateways):
             self.in_gateway(index, gateway.check_clean)
             gateway.stop()
+
+
+@unittest.skipIf(REASON, REASON)
+class InCluster(unittest.TestCase):
+    """The edge of deploy/kubernetes/fleet: one HAProxy for the control port and for every slice."""
+
+    def test_each_slice_has_its_way(self):
+        with contextlib.ExitStack() as stack:
+            net = fleet_hosts.Cluster()
+            stack.callback(net.close)
+            server = net.run("cluster", servers.Vsftpd)
+            stack.callback(server.stop)
+            body = bytes(range(256)) * 1000
+            server.put("file", body)
+            gateways = []
+            for index, _ in enumerate(net.PODS):
+                gateways.append(net.start_gateway(index, server))
+                stack.callback(gateways[index].stop)
+            proxy = net.start_proxy(stack.enter_context(tempfile.TemporaryDirectory(prefix="pasvgate-cluster-")))
+            stack.callback(proxy.wait)
+            stack.callback(proxy.kill)
+
+            def transfers():
+                ports = set()
+                for number in range(len(net.PODS)):
+                    with Raw((net.EDGE, 2121), f"127.0.0.{30 + number}") as client:
+                        client.login()
+                        for verb in ("PASV", "EPSV"):
+                            address = client.pasv() if verb == "PASV" else client.epsv()
+                            self.assertEqual(address[0], net.EDGE)
+                            ports.add((address[1] - 50000) // 10)
+                            data = client.connect(address)
+                            self.assertEqual(client.command("RETR file").code, 150)
+                            self.assertEqual(client.finish(data, None), (body, 226))
+                return ports
+            # HAProxy goes round, so that each gateway had a session.
+            self.assertEqual(net.run("cluster", transfers), {0, 1, 2})
+            seen = {entry["client"].rsplit(":", 1)[0] for gateway in gateways for entry in gateway.log_lines()
+                    if entry["message"] == "login"}
+            self.assertEqual(seen, {"127.0.0.30", "127.0.0.31", "127.0.0.32"})
 
 
 if __name__ == "__main__":
