@@ -50,6 +50,8 @@ std::string_view reason_name(EndReason reason) {
       return "drained";
     case EndReason::Operator:
       return "operator";
+    case EndReason::ForeignProtocol:
+      return "foreign_protocol";
     case EndReason::Refused:
       return "refused";
   }

@@ -85,6 +85,7 @@ enum class EndReason : std::uint8_t {
   TlsFailed,
   Drained,
   Operator,  ///< Who ended it, or banned its client.
+  ForeignProtocol,
   Refused
 };
 std::string_view reason_name(EndReason reason);  ///< "quit", "client_closed", …

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "gateway/foreign.h"
 #include "gateway/plan.h"
 
 namespace pasvgate::gateway {
@@ -12,6 +13,9 @@ namespace {
 constexpr config::Milliseconds kAbortGrace{1000};
 // How long a backend may keep its 1xx back before its active client is connected to all the same: some send none (E6).
 constexpr config::Milliseconds kSilence{1000};
+
+// Before the login no client has need of as many commands that FTP doesn't know, one behind the other.
+constexpr std::uint8_t kMostUnknown = 10;
 
 /// What may stand between REST and its transfer (RFC 3659 §5 has nothing there; clients have these).
 bool keeps_restart(ftp::Verb verb) {
@@ -122,7 +126,20 @@ void Session::run_queued() {
   }
 }
 
+/// G16: of a client that has logged in nobody doubts it.
+bool Session::is_no_ftp(const Queued& queued) {
+  if (logged_in_) return false;
+  const ftp::Command command = ftp::Command::parse(queued.text);
+  const bool is_known = queued.fault == ftp::LineFault::None && command.verb != ftp::Verb::Other;
+  unknown_ = is_known ? std::uint8_t{0} : static_cast<std::uint8_t>(unknown_ + 1);
+  return unknown_ > kMostUnknown || is_foreign(command);
+}
+
 void Session::run(const Queued& queued) {
+  if (is_no_ftp(queued)) {
+    warn("the client speaks another protocol than FTP");
+    return close_with(421, "This is an FTP server.", EndReason::ForeignProtocol);
+  }
   if (queued.fault == ftp::LineFault::TooLong) return reply(ftp::write_reply(500, "Line too long."));
   if (queued.fault == ftp::LineFault::ForbiddenByte) {
     return reply(ftp::write_reply(501, "A command holds no NUL and no CR."));
@@ -295,6 +312,8 @@ Session::Wait Session::wait() const {
   if (is_at_front()) return Wait::Login;
   if (!connected_) return Wait::Nothing;  // the driver bounds each attempt to connect
   if (!greeted_) return Wait::Greeting;
+  // Nothing makes its time longer: no transfer that is refused, and no ABOR.
+  if (!logged_in_) return Wait::Login;
   if (aborting_ && !replies_.empty()) return Wait::Abort;
   if (!replies_.empty() && replies_.front().answered) return Wait::TransferReply;
   if (!replies_.empty() && replies_.front().transfer) {
@@ -310,7 +329,6 @@ Session::Wait Session::wait() const {
     return is_over || client_gone_ ? Wait::TransferReply : Wait::Reply;
   }
   if (client_gone_) return Wait::TransferReply;
-  if (!logged_in_) return Wait::Login;
   return replies_.empty() ? Wait::Idle : Wait::Reply;
 }
 

@@ -95,6 +95,7 @@ class Session {
   // Commands, on their way to the backend.
   void run_queued();
   void run(const Queued& queued);
+  [[nodiscard]] bool is_no_ftp(const Queued& queued);
   void forward(const ftp::Command& command, std::string_view line, bool interrupt);
   [[nodiscard]] bool may_overtake(const ftp::Command& command) const;
   void abort_transfer();
@@ -222,8 +223,9 @@ class Session {
   std::string greeting_;          ///< The backend's, until its TLS is up.
   std::string auth_reply_;        ///< The backend's 234, until every port waits for the client.
   std::size_t blind_transfers_ = 0;
-  std::string user_;        ///< Who is logged in.
-  std::string asked_user_;  ///< What the last USER said.
+  std::string user_;          ///< Who is logged in.
+  std::string asked_user_;    ///< What the last USER said.
+  std::uint8_t unknown_ = 0;  ///< Commands that nobody knows, one behind the other, before the login.
   Wait waiting_ = Wait::Nothing;
   bool greeted_ = false;
   bool logged_in_ = false;

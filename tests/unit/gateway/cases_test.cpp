@@ -144,6 +144,66 @@ TEST_CASE("before the login: what clients send to be polite (G22, G25, G27)") {
   CHECK(d.to_client == "211-F\r\n MDTM\r\n EPSV\r\n EPRT\r\n211 End\r\n");
 }
 
+TEST_CASE("G16: a client that speaks another protocol is sent away before its second line") {
+  for (const char* line :
+       {"GET / HTTP/1.1", "POST /x y HTTP/1.0", "OPTIONS * HTTP/1.1", "host: ftp.example", "Content-Length: 3",
+        "X-Any:", "EHLO mail.example", "helo x", "LHLO x", "SSH-2.0-OpenSSH_9.2", "REGISTER sip:a.example SIP/2.0",
+        "DESCRIBE rtsp://a.example RTSP/1.0", "PRI * HTTP/2.0"}) {
+    CAPTURE(line);
+    Dialogue d;
+    d.connect().client(line).client("USER anna");
+    CHECK(d.to_backend.empty());  // the greeting comes first
+    d.backend({"220 x"});
+    CHECK(d.to_backend.empty());
+    CHECK(d.to_client == "220 x\r\n421 This is an FTP server.\r\n");
+    CHECK(d.reason == EndReason::ForeignProtocol);
+    CHECK(d.warnings == std::vector<std::string>{"the client speaks another protocol than FTP"});
+  }
+}
+
+TEST_CASE("G16: what looks like another protocol and is FTP") {
+  for (const char* line : {"USER a HTTP/1.1", "CWD Host:", "XCWD a/b", "SITE x/1y z", "XCWD /1.1", "XCWD a/",
+                           "XTWO 1/2.0", ":", "HOST a.example", "HELP SIP/2.0", "EHLOX a", "GET", "SSH"}) {
+    CAPTURE(line);
+    Dialogue d;
+    d.connect().backend({"220 x"}).client(line);
+    CHECK(d.to_backend == std::string(line) + "\r\n");
+    CHECK_FALSE(d.ended());
+  }
+  auto later = Dialogue::logged_in();
+  later.client("GET / HTTP/1.1");
+  CHECK(later.to_backend == "GET / HTTP/1.1\r\n");
+}
+
+TEST_CASE("G16: before the login only so many unknown commands, one behind the other") {
+  const ClientLine unusable{"", ftp::LineFault::ForbiddenByte};
+  Dialogue d;
+  d.connect().backend({"220 x"});
+  for (int turn = 0; turn < 3; ++turn) {
+    for (int number = 0; number < 5; ++number) d.event(unusable).client("XNOBODY").backend({"500 what?"});
+    CHECK_FALSE(d.ended());
+    d.client("FEAT").backend({"211 none"});
+  }
+  for (int number = 0; number < 5; ++number) d.event(unusable).client("XNOBODY").backend({"500 what?"});
+  d.client("XNOBODY");
+  CHECK(d.reason == EndReason::ForeignProtocol);
+  auto later = Dialogue::logged_in();
+  for (int number = 0; number < 50; ++number) later.client("XNOBODY").backend({"500 what?"});
+  CHECK_FALSE(later.ended());
+}
+
+TEST_CASE("a login's time is not made longer by transfers that are refused, nor by their ABOR") {
+  Dialogue d({.timeouts = {.login = std::chrono::milliseconds{7}}});
+  d.connect().backend({"220 x"});
+  CHECK(d.timer == std::chrono::milliseconds{7});
+  d.timer.reset();
+  d.client("RETR x").client("ABOR").backend({"530 login first", "530 login first"}).client("PASV").backend({"530 no"});
+  d.client("LIST").backend({"530 no"}).client("STOR x");
+  CHECK_FALSE(d.timer);  // neither stopped nor begun anew
+  d.event(TimerFired{});
+  CHECK(d.reason == EndReason::LoginTimeout);
+}
+
 TEST_CASE("the ways into a login (G20, G31, G33)") {
   struct Row {
     const char* why;
