@@ -53,7 +53,8 @@ enum class Share : std::uint8_t { Alone, AmongWorkers /* SO_REUSEPORT */ };
 Result<Fd> bind_tcp(const ftp::Endpoint& at, Share share);
 /// Starts listening. On a bound socket that was shut down (`stop_listening`) it starts again.
 Result<void> start_listening(const Fd& socket, int backlog);
-/// The port is closed to the world but stays ours; waiting connections are reset.
+/// The port is closed to the world but stays ours; waiting connections are reset. Only for one that listens: on another
+/// Linux would remember the shutdown, and all that it accepts later would read as ended.
 void stop_listening(const Fd& socket);
 /// A bound socket keeps its port to itself and listens quickly from now on. With SO_REUSEADDR any program could bind to
 /// the port while nobody listens there. listen(2) looks for a conflict among all connections of the port, those in

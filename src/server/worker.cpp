@@ -83,6 +83,7 @@ void Worker::on(NewConfig message) {
 void Worker::open_listener(ListenerSocket added) {
   auto open = std::make_unique<OpenListener>(std::move(added.listener), std::move(added.socket), net::Poll{});
   open->poll = net::Poll(loop_, open->socket.get(), [this, here = open.get()](int events) {
+    // Without memory to watch it, it would be deaf for ever.
     events < 0 ? pause_accepting(kUnwatched) : accept_sessions(*here);
   });
   if (!accepting_paused_) open->poll.want(UV_READABLE);

@@ -110,7 +110,8 @@ bool Worker::sync_port(std::size_t index) {
             config::LogLevel::Error, "a passive port can't be opened",
             {{"error", listening.error().text()}, {"count", std::to_string(count), observe::Field::Kind::Number}});
       }
-      for (const auto& socket : sockets) net::stop_listening(socket);
+      // Only those that listen: see stop_listening.
+      for (std::size_t opened = 0; opened < number; ++opened) net::stop_listening(sockets[opened]);
       return false;
     }
     polls.emplace_back(loop_, sockets[number].get(), [this, index, number](int events) {
