@@ -57,10 +57,10 @@ class Gateway:
 
     Keyword arguments are sections of the config, merged over the defaults of make_config. With `arguments` the
     binary gets these instead of a config file ({ports} stands for the passive range), with `environment` also these
-    variables.
+    variables. `launcher` is a command that becomes the gateway (setpriv).
     """
 
-    def __init__(self, backend=None, *, ports=20, arguments=None, environment=None, without=(), **sections):
+    def __init__(self, backend=None, *, ports=20, arguments=None, environment=None, without=(), launcher=(), **sections):
         self.folder = tempfile.TemporaryDirectory(prefix="pasvgate-")
         self.config_path = os.path.join(self.folder.name, "pasvgate.json")
         self.log_path = os.path.join(self.folder.name, "log")
@@ -79,7 +79,7 @@ class Gateway:
             filled = [text.replace("{ports}", span) for text in arguments]
             variables = {k: v.replace("{ports}", span) for k, v in (environment or {}).items()}
             with open(self.log_path, "wb") as log:
-                self.process = subprocess.Popen([BINARY, "run", *filled], stdin=subprocess.DEVNULL, stdout=log,
+                self.process = subprocess.Popen([*launcher, BINARY, "run", *filled], stdin=subprocess.DEVNULL, stdout=log,
                                                 stderr=log, env={**os.environ, **variables})
             try:
                 ready = until(self._ready_line, 20, lambda: f"ready line\n{self.log_text()}")
@@ -228,6 +228,10 @@ class Gateway:
                 raise AssertionError(f"exit code {code}\n{self.log_text()}")
         finally:
             self._kill()
+
+    def kill(self):
+        """At once, without a look at what it leaves."""
+        self._kill()
 
     def _kill(self):
         if os.environ.get("PASVGATE_TEST_LOG"):

@@ -38,12 +38,13 @@ class RawTls(Raw):
     where that is set.
     """
 
-    def __init__(self, address, context=None, *, implicit=False, auth=True, session=None, name="localhost"):
+    def __init__(self, address, context=None, *, implicit=False, auth=True, session=None, name="localhost",
+                 source=None):
         self.context = context or client_context()
         self.name = name
         self.private = False
         self.data_session = None
-        super().__init__(address, greeting=not implicit)
+        super().__init__(address, source, greeting=not implicit)
         if implicit:
             self.wrap_control(session)
             self.greeting = self.reply()

@@ -4,6 +4,7 @@ Their Debian packages exclude each other, so that they are unpacked side by side
 of its own (a mount namespace) in which the user `tester` exists; the machine's own users stay as they are.
 """
 
+import contextlib
 import crypt
 import fcntl
 import os
@@ -49,6 +50,18 @@ def unpacked(packages=None, name=""):
 
 def inetd(server):
     return [sys.executable, "-S", pathlib.Path(__file__).with_name("inetd.py"), server.host, server.port]
+
+
+def descendants(pid):
+    """The processes that `pid` has started, and those that they have."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(ValueError, OSError), open(f"/proc/{int(entry)}/stat", encoding="ascii") as file:
+            parents[int(entry)] = int(file.read().rsplit(")", 1)[1].split()[1])
+    found = [pid]
+    for parent in found:
+        found += [child for child, its in parents.items() if its == parent]
+    return found[1:]
 
 
 class Server:
@@ -124,11 +137,17 @@ class Server:
 
     def kill(self, *numbers):
         """The server and all its sessions; `numbers` are the signals, in turn."""
+        sessions = descendants(self.process.pid)
         for number in numbers or (signal.SIGKILL,):
             try:
                 os.killpg(self.process.pid, number)
             except ProcessLookupError:
                 break
+            finally:
+                # vsftpd's lead process groups of their own.
+                for session in sessions:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(session, number)
             try:
                 self.process.wait(seconds(2))
             except subprocess.TimeoutExpired:

@@ -86,7 +86,7 @@ class TlsStubSession(StubSession):
 class TlsStub(Stub):
     session_class = TlsStubSession
 
-    def __init__(self, *, implicit=False, host="127.0.0.1", name="localhost", version=None):
+    def __init__(self, *, implicit=False, host="127.0.0.1", port=0, name="localhost", version=None):
         self.certificate, key = certificates.files(name)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if version:
@@ -99,4 +99,4 @@ class TlsStub(Stub):
         self.resumed = []
         self.data_private = []
         self.data_resumed = []
-        super().__init__(host=host)
+        super().__init__(host=host, port=port)
