@@ -3,7 +3,7 @@
 build_packages=(g++ meson ninja-build pkg-config cmake libuv1-dev libseccomp-dev nlohmann-json3-dev prometheus-cpp-dev
   libcivetweb-dev libspdlog-dev libcli11-dev libssl-dev doctest-dev)
 demo_packages=(curl lftp python3)
-test_packages=(python3 dpkg-dev curl lftp wget ncftp tnftp perl libio-socket-ssl-perl iproute2 nftables iptables python3-jsonschema python3-yaml mandoc man-db
+test_packages=(python3 dpkg-dev curl lftp wget ncftp tnftp perl libio-socket-ssl-perl iproute2 nftables iptables python3-jsonschema python3-yaml strace mandoc man-db
   groff-base zsh fish prometheus buildah podman runc debootstrap chromium clang-19 clang-tidy-19 clang-format-19
   libclang-rt-19-dev)
 
