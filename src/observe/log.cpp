@@ -3,10 +3,8 @@
 #include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
-#include <charconv>
 #include <memory>
 #include <span>
 #include <utility>
@@ -139,9 +137,7 @@ std::chrono::milliseconds age(std::chrono::steady_clock::time_point since) {
 
 /// Of a reply. PORT and EPRT are answered with 200.
 int code_of(std::string_view line) {
-  int code = 200;
-  std::from_chars(line.data(), line.data() + std::min<std::size_t>(line.size(), 3), code);
-  return code;
+  return static_cast<int>(ftp::parse_decimal(line.substr(0, 3), 999).value_or(200));
 }
 
 /// Ends that somebody may have to look into. What a scanner brings about isn't one.

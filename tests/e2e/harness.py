@@ -22,6 +22,11 @@ TEXT_FIELD = re.compile(r'(\w+)="?([^" ]*)')
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
+def is_pooled(link):
+    """Not counted: it says nothing of sessions."""
+    return link.startswith("pipe:") or link.endswith("/schedstat")
+
+
 def merged(base, over):
     result = copy.deepcopy(base)
     for key, value in over.items():
@@ -156,12 +161,12 @@ class Gateway:
     # -- the end
 
     def fds(self):
-        """Open descriptors but for pipes: those of the relay are pooled."""
+        """Open descriptors but for pipes, of which the relay has a pool, and what each thread opens when it first runs."""
         folder = f"/proc/{self.process.pid}/fd"
         count = 0
         for name in os.listdir(folder):
             try:
-                count += not os.readlink(f"{folder}/{name}").startswith("pipe:")
+                count += not is_pooled(os.readlink(f"{folder}/{name}"))
             except OSError:
                 pass
         return count
@@ -180,7 +185,7 @@ class Gateway:
             before = passing()
             links = [line.split(" ", 1)[1] for line in self.fd_list().splitlines()]
             passed = before | passing()
-            return sum(not link.startswith("pipe:") and link not in passed for link in links)
+            return sum(not is_pooled(link) and link not in passed for link in links)
 
         return min(count() for _ in range(3))
 
