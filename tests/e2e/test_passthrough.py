@@ -377,8 +377,18 @@ class Encrypted(unittest.TestCase):
             self.assertEqual(stub.files["up"], b"something")
 
     def test_drain(self):
+        def late(session, _):
+            session.reply("150 go on")
+            data = session.accept()
+            data.sendall(stub.files["big"])
+            session.end(data)
+            data.close()
+            time.sleep(0.2)  # longer than the gateway needs to see the data connection's end
+            session.reply("226 done")
+
         with with_stub() as (stub, gateway), RawTls(gateway.address) as busy, RawTls(gateway.address) as idle:
             stub.files["big"] = b"b" * 8_000_000
+            stub.on["RETR"] = late
             idle.close()
             gateway.wait_metric("sessions_active", 1)
             busy.login()
