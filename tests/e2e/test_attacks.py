@@ -86,15 +86,22 @@ class PortTheft(Attack):
         thief.start()
         try:
             client = self.client().login()
-            for number in range(8):
-                self.assertEqual(client.transfer("RETR hello.txt"), HELLO)
-                self.assertEqual(client.transfer(f"STOR f{number}", upload=b"mine"), (b"", 226))
-                self.assertEqual(self.stub.files.pop(f"f{number}"), b"mine")
-            until(lambda: self.gateway.metric("data_rejected_total", reason="no_lease") > 0, 5, "he was seen")
+            for _ in range(5):
+                endpoint = client.pasv()
+                before = self.rejected()
+                until(lambda before=before: self.rejected() > before, 5, "he has been at the open port")
+                data = client.connect(endpoint)
+                self.assertEqual(client.command("RETR hello.txt").code, 150)
+                self.assertEqual(client.finish(data, None), HELLO)
+                self.assertEqual(client.transfer("STOR f", upload=b"mine"), (b"", 226))
+                self.assertEqual(self.stub.files.pop("f"), b"mine")
         finally:
             done.set()
             thief.join()
         self.assertEqual(stolen, [])
+
+    def rejected(self):
+        return self.gateway.metric("data_rejected_total", reason="no_lease")
 
     def test_port_can_t_be_guessed(self):
         """RFC 2577 §3: the next port doesn't follow from the last ones."""

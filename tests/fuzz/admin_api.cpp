@@ -32,16 +32,19 @@ class Hostile : public AdminSource {
     const TransferStatus transfer{ftp::Direction::Upload, text_, text_, 1, {}};
     return {{{text_, text_, text_, text_, text_, text_, "idle", {}, text_, text_, transfer}}, 1};
   }
-  std::vector<SessionTrace> traces(std::optional<std::uint64_t> session, const std::optional<ftp::Address>&) override {
-    if (session && *session % 2 == 1) return {};
-    return {{text_, text_, {{std::chrono::milliseconds{1}, Speaker::Client, text_}}}};
+  Traces traces(std::optional<std::uint64_t> session, const std::optional<ftp::Address>&) override {
+    if (session && *session % 2 == 1) return {.all = {}, .is_whole = *session % 3 == 0};
+    return {.all = {{text_, text_, {{std::chrono::milliseconds{1}, Speaker::Client, text_}}}}, .is_whole = true};
   }
   config::PassivePorts passive_ports() override { return {}; }
   std::vector<PortStatus> ports() override { return {{50'000, 1}}; }
   std::vector<BackendStatus> backends() override { return {{text_, config::Strategy::First, {}}}; }
   std::vector<Ban> bans() override { return {{*ftp::Cidr::parse("192.0.2.0/24"), {}, text_}}; }
 
-  bool end_session(std::uint64_t) override { return changed_ = true; }
+  Ordered end_session(std::uint64_t session) override {
+    changed_ = true;
+    return static_cast<Ordered>(session % 3);
+  }
   bool set_server(const std::string&, std::string_view, gateway::ServerOrder) override { return changed_ = true; }
   void ban(const ftp::Cidr& network, std::chrono::seconds time) override {
     require(ftp::Cidr::parse(network.text()) == network && time.count() > 0);
@@ -95,7 +98,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   ApiRequest request{
       .method = cut(rest), .path = cut(rest), .query = cut(rest), .authorization = cut(rest), .body = rest};
   const ApiResponse response = answer_api(source, request);
-  constexpr std::array kStatus{200, 204, 400, 401, 403, 404, 405};
+  constexpr std::array kStatus{200, 204, 400, 401, 403, 404, 405, 503};
   require(std::ranges::find(kStatus, response.status) != kStatus.end());
   require(response.body.empty() == (response.status == 204));
   require(response.body.empty() || nlohmann::json::accept(response.body));

@@ -38,6 +38,7 @@ TEST_CASE("notes: the words of logs and metrics") {
                                      {EndReason::ReplyTimeout, "reply_timeout"},
                                      {EndReason::TlsFailed, "tls_failed"},
                                      {EndReason::Drained, "drained"},
+                                     {EndReason::Operator, "operator"},
                                      {EndReason::Refused, "refused"}}) {
     CHECK(reason_name(reason) == word);
   }

@@ -63,6 +63,7 @@ TEST_CASE("the whole range for one client, beside leases and for as long as it i
   PortPool pool(ports(3), 10, 1, 1);
   const gateway::Lessee blind{7};
   const gateway::Lessee second{8};
+  CHECK_FALSE(pool.has_range(client(1)));
   pool.take_range(client(1), blind);
   pool.take_range(client(1), second);
   for (std::size_t index = 0; index < 3; ++index) CHECK(pool.waiting(index) == 2);
@@ -82,7 +83,10 @@ TEST_CASE("the whole range for one client, beside leases and for as long as it i
   CHECK(pool.claim(1, client(1), &lease_id) == blind);
   pool.drop_range(blind);
   CHECK(pool.claim(1, client(1)) == second);
+  CHECK(pool.has_range(client(1)));
+  CHECK_FALSE(pool.has_range(client(2)));
   pool.drop_range(second);
+  CHECK_FALSE(pool.has_range(client(1)));
   CHECK_FALSE(pool.claim(1, client(1)));
   CHECK(pool.waiting(0) == 0);
 }
