@@ -83,10 +83,18 @@ std::vector<ftp::Cidr> sources(const config::Backend& backend) {
   return from;
 }
 
+/// To any client.
+bool allows_active(const Config& config) {
+  return std::ranges::any_of(config.listeners, [](const config::Listener& listener) {
+    return listener.policy.allow_active ||
+           std::ranges::any_of(listener.routes, [](const config::Route& route) { return route.policy.allow_active; });
+  });
+}
+
 void add_active_ports(const Config& config, Firewall& firewall) {
   for (const auto& [name, backend] : config.backends) {
     const bool active = backend.data_mode == config::DataMode::Active ||
-                        (backend.data_mode == config::DataMode::Same && config.policy.allow_active);
+                        (backend.data_mode == config::DataMode::Same && allows_active(config));
     if (!active) continue;
     const auto from = sources(backend);
     const bool local =
@@ -298,7 +306,7 @@ Firewall openings(const Config& config) {
   add_listeners(config, firewall);
   add_passive_ports(config, firewall);
   add_active_ports(config, firewall);
-  if (config.policy.allow_active) {
+  if (allows_active(config)) {
     firewall.notes.emplace_back(
         "Active clients are connected to by the gateway: let its outgoing connections through.");
   }

@@ -7,6 +7,7 @@
 
 #include "config/issue.h"
 #include "config/keys.h"
+#include "config/policy.h"
 
 namespace pasvgate::config {
 
@@ -57,6 +58,9 @@ class Check {
   }
 
   void fail(std::string pointer, std::string message) {
+    // Several listeners may have it from one place.
+    const Issue issue{pointer, message};
+    if (std::ranges::find(issues_, issue) != issues_.end()) return;
     if (!is_told(pointer)) issues_.push_back({std::move(pointer), std::move(message)});
   }
 
@@ -78,6 +82,7 @@ class Check {
       backend_exists(route + "/backend", listener.routes[i].backend);
       if (!listener.routes[i].asks()) fail(route, std::string(kAsksNothing));
     }
+    policy(pointer, listener);
     transparent(pointer, listener);
     passthrough(pointer, listener);
     const bool needs_certificate = listener.tls != ClientTls::Off && listener.tls != ClientTls::Passthrough;
@@ -97,6 +102,23 @@ class Check {
 
   void backend_exists(const std::string& pointer, const std::string& name) {
     if (auto message = unknown_backend(config_, name); !message.empty()) fail(pointer, std::move(message));
+  }
+
+  /// What the listener has from the file is told there.
+  void policy(const std::string& pointer, const Listener& listener) {
+    const bool is_own = listener.policy != config_.policy;
+    for (auto& [where, message, file] :
+         policy_issues(listener.policy, listener, is_own ? pointer + "/policy" : "/policy")) {
+      fail(std::move(where), std::move(message));
+    }
+    for (std::size_t i = 0; i < listener.routes.size(); ++i) {
+      const Route& route = listener.routes[i];
+      if (route.policy == listener.policy) continue;
+      for (auto& [where, message, file] :
+           policy_issues(route, listener, pointer + "/routes/" + std::to_string(i) + "/policy")) {
+        fail(std::move(where), std::move(message));
+      }
+    }
   }
 
   void transparent(const std::string& pointer, const Listener& listener) {

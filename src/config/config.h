@@ -80,6 +80,26 @@ enum class ListenerMode : std::uint8_t {
   Transparent  ///< Those to other servers, which nftables redirects to it; the backend is where each was going.
 };
 
+/// A command as a policy names it: whatever its argument, or with the argument's first word ("SITE CHMOD").
+struct CommandName {
+  std::string verb;  ///< As ftp::canonical_verb writes it.
+  std::string word;  ///< In upper case; empty: any.
+  bool operator==(const CommandName&) const = default;
+};
+
+/// What clients may do: the file's, a listener's and a route's. Each has taken over what it doesn't say itself.
+struct Policy {
+  bool allow_active = true;           ///< PORT and EPRT.
+  bool allow_fxp = false;             ///< PORT and EPRT may name another host than the client.
+  bool read_only = false;             ///< No command that changes something.
+  std::vector<CommandName> commands;  ///< Empty: all.
+  std::vector<CommandName> denied_commands;
+  std::vector<ftp::Cidr> clients;         ///< Who may connect; empty: everybody. Not of a route's policy.
+  std::vector<ftp::Cidr> denied_clients;  ///< Who may not, though `clients` may hold them.
+  bool operator==(const Policy&) const = default;
+  [[nodiscard]] bool limits_commands() const { return read_only || !commands.empty() || !denied_commands.empty(); }
+};
+
 /// A rule that sends sessions to a backend. What is empty isn't asked; the others must all hold, and in a list one
 /// entry is enough. Globs have `*` and `?`.
 struct Route {
@@ -89,6 +109,7 @@ struct Route {
   std::vector<ftp::Cidr> clients;
   std::vector<std::string> certificate_subject;  ///< Globs over the subject of the client's certificate (RFC 4514).
   std::string backend;
+  Policy policy;
   bool operator==(const Route&) const = default;
   [[nodiscard]] bool asks() const {
     return !sni.empty() || !host.empty() || !user.empty() || !clients.empty() || !certificate_subject.empty();
@@ -125,6 +146,7 @@ struct Listener {
   ListenerMode mode = ListenerMode::Gateway;
   std::vector<ftp::Cidr> destinations;               ///< Of a transparent listener: the servers that it goes on to,
   std::vector<std::uint16_t> destination_ports{21};  ///< and their ports.
+  Policy policy;                                     ///< Of sessions that no route takes, and of all before that.
   bool operator==(const Listener&) const = default;
   /// Data connections must resume the TLS session of their own control channel.
   [[nodiscard]] bool requires_session_reuse() const {
@@ -229,11 +251,26 @@ struct PassivePorts {
   bool operator==(const PassivePorts&) const = default;
 };
 
+/// Where an address is often no client, but what stands before all of them: a balancer, a container's bridge.
+std::vector<ftp::Cidr> private_networks();
+
 struct Limits {
   std::size_t line_bytes = 8192;
   std::size_t pipelined_commands = 64;  ///< Beyond it the gateway stops reading, nothing is lost.
   std::size_t sessions = 10'000;
   std::size_t leases_per_client = 64;
+  // Those of one client: an address, or the network of this length that it is in. 0: no limit.
+  std::vector<ftp::Cidr> exempt_clients = private_networks();  ///< For whom none of these holds.
+  unsigned client_prefix_v4 = 32;
+  unsigned client_prefix_v6 = 64;
+  std::size_t sessions_per_client = 256;
+  std::size_t connections_per_second = 50;
+  std::size_t connection_burst = 500;
+  std::size_t commands_per_second = 500;  ///< Of one session; beyond it the gateway reads later.
+  std::size_t failed_logins = 30;         ///< In `failed_login_window`; then a ban of `ban_time`.
+  Milliseconds failed_login_window{300'000};
+  Milliseconds ban_time{900'000};
+  std::size_t sessions_per_user = 0;  ///< With one backend, whoever the client; 0: no limit.
   bool operator==(const Limits&) const = default;
 };
 
@@ -246,13 +283,6 @@ struct Bandwidth {
   std::size_t listener = 0;  ///< Of all sessions of each one.
   bool operator==(const Bandwidth&) const = default;
   [[nodiscard]] bool is_set() const { return transfer + session + user + listener > 0; }
-};
-
-/// What a client may do.
-struct Policy {
-  bool allow_active = true;  ///< PORT and EPRT.
-  bool allow_fxp = false;    ///< PORT and EPRT may name another host than the client.
-  bool operator==(const Policy&) const = default;
 };
 
 struct Timeouts {

@@ -159,6 +159,7 @@ class Overlay {
     for (const std::string& address : flags_.*row.member) {
       Listener& listener =
           config_.listeners.emplace_back(Listener{.name = listener_name(config_.listeners.size()), .tls = tls});
+      listener.policy = config_.policy;
       read(address, "/listeners/*/address", row.place(flags_), listener.address);
     }
   }

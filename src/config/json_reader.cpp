@@ -10,20 +10,37 @@
 namespace pasvgate::config {
 namespace {
 
-void read_route(const Object& object, Route& route) {
+/// What isn't said stays as it is in `policy`: the default's, or that of what it is inside of.
+void read_policy(const Object& object, Policy& policy) {
+  object.read("allow_active", policy.allow_active);
+  object.read("allow_fxp", policy.allow_fxp);
+  object.read("read_only", policy.read_only);
+  object.read("commands", policy.commands);
+  object.read("denied_commands", policy.denied_commands);
+  object.read("clients", policy.clients);
+  object.read("denied_clients", policy.denied_clients);
+}
+
+void read_route(const Object& object, Route& route, const Policy& outer) {
   object.read("sni", route.sni);
   object.read("host", route.host);
   object.read("user", route.user);
   object.read("clients", route.clients);
   object.read("certificate_subject", route.certificate_subject);
   object.read("backend", route.backend);
+  route.policy = outer;
+  object.section_like("policy", "/policy", [&](const Object& policy) { read_policy(policy, route.policy); });
 }
 
-void read_listener(const Object& object, Listener& listener) {
+void read_listener(const Object& object, Listener& listener, const Policy& outer) {
+  listener.policy = outer;
+  object.section_like("policy", "/policy", [&](const Object& policy) { read_policy(policy, listener.policy); });
   object.read("name", listener.name);
   object.read("address", listener.address);
   object.read("backend", listener.backend);
-  object.each("routes", [&](const Object& route, std::size_t) { read_route(route, listener.routes.emplace_back()); });
+  object.each("routes", [&](const Object& route, std::size_t) {
+    read_route(route, listener.routes.emplace_back(), listener.policy);
+  });
   object.read("routes_file", listener.routes_file);
   object.read("user_map", listener.user_map);
   object.read("user_hosts", listener.user_hosts);
@@ -107,16 +124,22 @@ void read_tls(const Object& object, Tls& tls) {
   object.read("reload_interval", tls.reload_interval);
 }
 
-void read_policy(const Object& object, Policy& policy) {
-  object.read("allow_active", policy.allow_active);
-  object.read("allow_fxp", policy.allow_fxp);
-}
-
 void read_limits(const Object& object, Limits& limits) {
   object.read("line_bytes", limits.line_bytes);
   object.read("pipelined_commands", limits.pipelined_commands);
   object.read("sessions", limits.sessions);
   object.read("leases_per_client", limits.leases_per_client);
+  object.read("exempt_clients", limits.exempt_clients);
+  object.read("client_prefix_v4", limits.client_prefix_v4);
+  object.read("client_prefix_v6", limits.client_prefix_v6);
+  object.read("sessions_per_client", limits.sessions_per_client);
+  object.read("sessions_per_user", limits.sessions_per_user);
+  object.read("connections_per_second", limits.connections_per_second);
+  object.read("connection_burst", limits.connection_burst);
+  object.read("commands_per_second", limits.commands_per_second);
+  object.read("failed_logins", limits.failed_logins);
+  object.read("failed_login_window", limits.failed_login_window);
+  object.read("ban_time", limits.ban_time);
 }
 
 void read_bandwidth(const Object& object, Bandwidth& bandwidth) {
@@ -155,15 +178,15 @@ void read_all(const Object& file, Config& config) {
   file.read("workers", config.workers);
   file.read("user", config.user);
   file.read("seccomp", config.seccomp);
+  file.section("policy", [&](const Object& object) { read_policy(object, config.policy); });  // listeners take it over
   file.each("listeners", [&](const Object& object, std::size_t index) {
-    read_listener(object, config.listeners.emplace_back(Listener{.name = listener_name(index)}));
+    read_listener(object, config.listeners.emplace_back(Listener{.name = listener_name(index)}), config.policy);
   });
   file.each_named("backends",
                   [&](const Object& object, const std::string& name) { read_backend(object, config.backends[name]); });
   file.section("advertise", [&](const Object& object) { read_advertise(object, config.advertise); });
   file.section("passive_ports", [&](const Object& object) { read_passive_ports(object, config.passive_ports); });
   file.section("tls", [&](const Object& object) { read_tls(object, config.tls); });
-  file.section("policy", [&](const Object& object) { read_policy(object, config.policy); });
   file.section("limits", [&](const Object& object) {
     read_limits(object, config.limits);
     object.section("bandwidth", [&](const Object& inner) { read_bandwidth(inner, config.bandwidth); });
@@ -197,7 +220,7 @@ std::optional<Config> read_document(std::string_view text, Issues& issues) {
   return config;
 }
 
-std::vector<Route> read_routes(std::string_view text, Issues& issues) {
+std::vector<Route> read_routes(std::string_view text, const Policy& outer, Issues& issues) {
   std::vector<Route> routes;
   const auto document = parse_syntax(text, issues);
   if (!document) {
@@ -210,7 +233,8 @@ std::vector<Route> read_routes(std::string_view text, Issues& issues) {
     return routes;
   }
   for (std::size_t i = 0; i < document->size(); ++i) {
-    read_route(Object((*document)[i], "/" + std::to_string(i), "/listeners/*/routes/*", issues), routes.emplace_back());
+    read_route(Object((*document)[i], "/" + std::to_string(i), "/listeners/*/routes/*", issues), routes.emplace_back(),
+               outer);
   }
   return routes;
 }

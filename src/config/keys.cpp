@@ -38,6 +38,8 @@ const std::vector<KeyRow>& key_rows() {
       {"/listeners/*/routes/*/clients", Networks, "null", "Networks that the client is in."},
       {"/listeners/*/routes/*/certificate_subject", Globs, "null", "Subjects of the client's certificate."},
       {"/listeners/*/routes/*/backend", Name, "", "The backend of the sessions for which all of this holds."},
+      {"/listeners/*/routes/*/policy", Policy, "null",
+       "What these sessions may do, by keys of policy; the others are the listener's."},
       {"/listeners/*/routes_file", Text, "null", "JSON file with more routes; it is read again on reload."},
       {"/listeners/*/user_map", Text, "null",
        "File with a user and a backend in each line, for users that no route takes; it is read again on reload."},
@@ -68,6 +70,8 @@ const std::vector<KeyRow>& key_rows() {
        {"gateway", "transparent"}},
       {"/listeners/*/destinations", Networks, "[]", "Networks of the servers that a transparent listener goes on to."},
       {"/listeners/*/destination_ports", Ports, "[21]", "Ports of the servers that a transparent listener goes on to."},
+      {"/listeners/*/policy", Policy, "null",
+       "What clients may do here, by keys of policy; the others are taken over."},
       {"/backends", NamedObjects, "", "The FTP servers, by a name of your choice."},
       {"/backends/*/servers", Servers, "",
        "Addresses or DNS names, as text or as objects; the port is 21 if not given."},
@@ -200,12 +204,38 @@ const std::vector<KeyRow>& key_rows() {
       {"/policy/allow_active", Boolean, "true", "Whether clients may use active mode (PORT and EPRT)."},
       {"/policy/allow_fxp", Boolean, "false",
        "Whether PORT and EPRT may name another host than the client (server to server transfers)."},
+      {"/policy/read_only", Boolean, "false", "Whether commands that change something are refused."},
+      {"/policy/commands", Commands, "[]", "The only commands that clients may use; by default all."},
+      {"/policy/denied_commands", Commands, "[]", "Commands that clients may not use."},
+      {"/policy/clients", Networks, "[]", "Networks of the only clients that may connect; by default all."},
+      {"/policy/denied_clients", Networks, "[]", "Networks whose clients may not connect."},
       {"/limits/line_bytes", Integer, "8192", "The longest line of the control channel, in bytes.", 512, 65'536},
       {"/limits/pipelined_commands", Integer, "64", "Commands of a session that wait before the gateway stops reading.",
        1, 65'536},
       {"/limits/sessions", Integer, "10000", "Sessions at one time.", 1, 1'000'000},
       {"/limits/leases_per_client", Integer, "64", "Passive ports that one client address may hold at one time.", 1,
        65'535},
+      {"/limits/exempt_clients", Networks,
+       R"(["10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"])",
+       "Networks of clients for which the limits of one client don't hold."},
+      {"/limits/client_prefix_v4", Integer, "32", "Bits of an IPv4 address that make one client.", 1, 32},
+      {"/limits/client_prefix_v6", Integer, "64", "Bits of an IPv6 address that make one client.", 1, 128},
+      {"/limits/sessions_per_client", Integer, "256", "Sessions of one client at one time; 0 is no limit.", 0,
+       1'000'000},
+      {"/limits/sessions_per_user", Integer, "0",
+       "Sessions of one user with one backend at one time, whoever the client; 0 is no limit.", 0, 1'000'000},
+      {"/limits/connections_per_second", Integer, "50", "New sessions of one client in a second; 0 is no limit.", 0,
+       1'000'000},
+      {"/limits/connection_burst", Integer, "500", "New sessions that one client may open at once after a rest.", 1,
+       1'000'000},
+      {"/limits/commands_per_second", Integer, "500",
+       "Commands of a session in a second; beyond it the gateway reads on later; 0 is no limit.", 0, 1'000'000},
+      {"/limits/failed_logins", Integer, "30",
+       "Failed logins of one client, within failed_login_window, until it is banned; 0 is never.", 0, 1'000'000},
+      {"/limits/failed_login_window", Duration, R"("5m")", "The time in which failed logins are counted together.",
+       kSecond, kYear},
+      {"/limits/ban_time", Duration, R"("15m")", "How long a client is banned after too many failed logins.", kSecond,
+       kYear},
       {"/limits/bandwidth/transfer", Integer, "0", "Bytes per second of each transfer; 0 is no limit.", 0,
        kMostBandwidth},
       {"/limits/bandwidth/session", Integer, "0",
@@ -312,6 +342,10 @@ std::string_view type_name(Kind kind) {
       return "integer or \"hostname\"";
     case Kind::DataSource:
       return "data source";
+    case Kind::Commands:
+      return "list of commands";
+    case Kind::Policy:
+      return "policy";
     case Kind::Text:
       return "text";
     case Kind::Objects:
@@ -360,6 +394,10 @@ std::string allowed(const KeyRow& row) {
              R"(, or "hostname")";
     case Kind::DataSource:
       return R"("exact", "any", a prefix length as "/24", or one a family as "/24,/64")";
+    case Kind::Commands:
+      return R"(a list of commands, as in ["DELE", "SITE CHMOD"])";
+    case Kind::Policy:
+      return R"(an object with keys of policy, as in {"read_only": true})";
     case Kind::Text:
       return "a text that isn't empty";
     case Kind::Objects:

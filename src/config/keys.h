@@ -26,6 +26,8 @@ enum class Kind : std::uint8_t {
   Ports,
   SliceIndex,  ///< An integer or "hostname".
   DataSource,
+  Commands,     ///< Names of commands, each perhaps with its argument's first word.
+  Policy,       ///< An object with keys of "/policy".
   Text,         ///< Anything but nothing: a path, a name, a list of OpenSSL's.
   Objects,      ///< A list of objects, whose keys are behind "/*/".
   NamedObjects  ///< An object of objects by name, whose keys are behind "/*/".

@@ -49,6 +49,14 @@ class Object {
     read(Object(*value, place(name), pattern_ + "/" + name, issues_));
   }
 
+  /// `read` gets the object of this name, if there is one; its keys are those that the table has behind `pattern`.
+  template <class Read>
+  void section_like(const std::string& name, const std::string& pattern, Read read) const {
+    const nlohmann::json* const value = found_.is_object() ? find(name) : nullptr;
+    if (value == nullptr || value->is_null()) return;
+    read(Object(*value, place(name), pattern, issues_));
+  }
+
   /// `read` gets each object of a list and its index.
   template <class Read>
   void each(const std::string& name, Read read) const {

@@ -12,6 +12,7 @@
 #include "config/check.h"
 #include "config/issue.h"
 #include "config/json_reader.h"
+#include "config/policy.h"
 
 namespace pasvgate::config {
 namespace {
@@ -84,7 +85,7 @@ void read_file(const std::string& path, const std::string& pointer, const Files&
 }
 
 void add_routes(const Config& config, Listener& listener, std::string_view text, Issues& issues) {
-  auto routes = read_routes(text, issues);
+  auto routes = read_routes(text, listener.policy, issues);
   const Issues told = issues;
   for (std::size_t i = 0; i < routes.size(); ++i) {
     const std::string where = "/" + std::to_string(i);
@@ -95,6 +96,9 @@ void add_routes(const Config& config, Listener& listener, std::string_view text,
     auto unknown = unknown_backend(config, routes[i].backend);
     if (!unknown.empty() && !is_told(where + "/backend")) issues.push_back({where + "/backend", std::move(unknown)});
     if (!routes[i].asks() && !is_told(where)) issues.push_back({where, std::string(kAsksNothing)});
+    if (routes[i].policy != listener.policy) {
+      for (auto& issue : policy_issues(routes[i], listener, where + "/policy")) issues.push_back(std::move(issue));
+    }
     listener.routes.push_back(std::move(routes[i]));
   }
 }

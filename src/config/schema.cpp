@@ -23,6 +23,7 @@ constexpr const char* kAddress = "^[0-9A-Fa-f:.]+$";
 constexpr const char* kAddressOrName = "^([0-9A-Fa-f:.]+|[0-9A-Za-z.-]+)$";
 constexpr const char* kPortRange = "^[0-9]{1,5}(-[0-9]{1,5})?$";
 constexpr const char* kDataSource = "^(exact|any|/[0-9]{1,2}(,/[0-9]{1,3})?)$";
+constexpr const char* kCommand = "^[A-Za-z0-9._@-]+( [A-Za-z0-9._@-]+)?$";
 constexpr const char* kDuration = "^[0-9]+(ms|s|m|h)?$";
 
 json text_of(const char* pattern) { return {{"type", "string"}, {"pattern", pattern}}; }
@@ -56,8 +57,23 @@ json duration() { return {{"type", json::array({"string", "integer"})}, {"patter
 
 json named_objects() { return {{"type", "object"}, {"minProperties", 1}, {"propertyNames", {{"pattern", kName}}}}; }
 
+json value_schema(const KeyRow& row);
+
+/// The keys behind "/policy", none of which has a default here: what isn't said is taken over.
+json policy_schema() {
+  constexpr std::string_view kPrefix = "/policy/";
+  json policy{{"type", "object"}, {"additionalProperties", false}, {"properties", json::object()}};
+  for (const KeyRow& row : key_rows()) {
+    if (!row.pointer.starts_with(kPrefix)) continue;
+    json value = value_schema(row);
+    value["description"] = row.description;
+    policy["properties"][std::string(row.pointer.substr(kPrefix.size()))] = std::move(value);
+  }
+  return policy;
+}
+
 json value_schema(const KeyRow& row) {
-  const std::size_t least = row.fallback == "[]" ? 0 : 1;
+  const std::size_t least = row.fallback.starts_with('[') ? 0 : 1;
   switch (row.kind) {
     case Kind::Integer:
       return {{"type", "integer"}, {"minimum", row.low}, {"maximum", row.high}};
@@ -96,6 +112,10 @@ json value_schema(const KeyRow& row) {
               {"pattern", "^hostname$"}};
     case Kind::DataSource:
       return text_of(kDataSource);
+    case Kind::Commands:
+      return list_of(text_of(kCommand), 0);
+    case Kind::Policy:
+      return with_null(row, policy_schema());
     case Kind::Text:
       return with_null(row, {{"type", "string"}, {"minLength", 1}});
     case Kind::Objects:

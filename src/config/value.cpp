@@ -250,7 +250,7 @@ void read_value(const Value& value, std::vector<ftp::Cidr>& into) {
   if (value.found.is_null() && value.row.fallback == "null") return into.clear();
   if (!value.found.is_array()) return value.fail_type("list of networks");
   // A key that isn't a list by default is there for its networks.
-  if (value.found.empty() && value.row.fallback != "[]") {
+  if (value.found.empty() && !value.row.fallback.starts_with('[')) {
     return value.fail("an empty list matches nobody; write " + allowed(value.row));
   }
   into.clear();

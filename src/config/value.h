@@ -66,6 +66,7 @@ void read_value(const Value& value, std::vector<Server>& into);
 void read_value(const Value& value, std::vector<std::string>& into);  ///< Globs.
 void read_value(const Value& value, std::vector<UserHost>& into);
 void read_value(const Value& value, Advertised& into);
+void read_value(const Value& value, std::vector<CommandName>& into);
 
 /// A name of a listener or backend: a metrics label, so its letters are few.
 bool is_name(std::string_view text);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 namespace pasvgate::ftp {
@@ -143,6 +144,17 @@ std::string Command::masked() const {
   const Command quoted = parse(argument);
   const bool is_login = quoted.verb == Verb::User || quoted.verb == Verb::Pass || quoted.verb == Verb::Acct;
   return text.append(verb == Verb::Other && is_login ? quoted.masked() : argument);
+}
+
+std::string canonical_verb(std::string_view name) {
+  std::string verb;
+  std::ranges::transform(name, std::back_inserter(verb), upper);
+  if (verb == "P@SW") return "PASV";
+  if (verb == "XCUP") return "CDUP";
+  for (const std::string_view old : {"XCWD", "XMKD", "XPWD", "XRMD"}) {
+    if (verb == old) return verb.substr(1);
+  }
+  return verb;
 }
 
 std::string_view verb_name(Verb verb) { return kNames[std::to_underlying(verb)]; }

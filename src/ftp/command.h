@@ -47,6 +47,9 @@ std::string masked_user(std::string_view user);
 /// A server's reply line for a log: where it repeats such a user, without the password.
 std::string masked_reply(std::string_view line);
 
+/// A verb under its one name, in upper case: MKD for XMKD and the other four of RFC 775, PASV for P@SW.
+std::string canonical_verb(std::string_view name);
+
 /// "RETR", "OTHER": the label of a verb in metrics and logs.
 std::string_view verb_name(Verb verb);
 

@@ -67,6 +67,7 @@ bool FeatEditor::keep(const ReplyLine& line) {
   const auto is_named = [&](const std::string& name) { return names(feature, name); };
   // A removed line must not count as seen: what the gateway offers under the same name is its own.
   if (std::ranges::any_of(policy_->removed, is_named)) return false;
+  if (policy_->is_refused && policy_->is_refused(feature)) return false;
   for (std::size_t i = 0; i < seen_.size(); ++i) {
     if (is_named(policy_->added[i])) seen_[i] = true;
   }

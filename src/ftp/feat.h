@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@ namespace pasvgate::ftp {
 struct FeatPolicy {
   std::vector<std::string> removed;  ///< Features by name, upper case: "AUTH", or with parameter "MODE Z".
   std::vector<std::string> added;    ///< Whole feature lines without indentation: "EPSV", "AUTH TLS".
+  std::function<bool(std::string_view feature)> is_refused;  ///< Whole lines; unset: none is.
 };
 
 /// Edits one FEAT reply as it streams by: a line in, the lines to send out. Removed features vanish with every

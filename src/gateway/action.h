@@ -67,6 +67,12 @@ struct ResetData {};
 /// The client's data leg gets a reset, the backend's stands still, unread, until CloseData or ResetData.
 struct HoldData {};
 
+/// The session is this user's from now on, or nobody's any more. With a user it is answered by UserCounted, before
+/// anything else happens.
+struct CountUser {
+  std::optional<std::string> user;
+};
+
 /// Begin TLS on a control connection, behind what was sent. Answered by TlsStarted or TlsFailed; until then nothing is
 /// sent on it, and a byte that came in clear is a failure.
 struct StartTls {
@@ -96,7 +102,7 @@ struct End {
 
 using Action = std::variant<ConnectBackend, DropBackend, ToClient, ToBackend, TakeLease, TakeRange, GoBlind, EndBackend,
                             ListenForBackend, OpenBackendData, OpenClientData, RelayData, ExpectData, CloseData,
-                            ResetData, HoldData, StartTls, EndTls, PauseClient, ResumeClient, PauseBackend,
+                            ResetData, HoldData, CountUser, StartTls, EndTls, PauseClient, ResumeClient, PauseBackend,
                             ResumeBackend, SetTimer, StopTimer, RememberNoEpsv, Note, End>;
 
 }  // namespace pasvgate::gateway

@@ -98,6 +98,13 @@ struct DataBroken {
   std::uint64_t uploaded;
 };
 
+/// Answer to CountUser.
+struct UserCounted {
+  bool allowed;
+};
+/// The client of this session, by it or by another one, has failed to log in too often.
+struct Banned {};
+
 /// What a client's TLS tells of it; empty where it tells nothing.
 struct TlsIdentity {
   std::string server_name;          ///< That it asked for (SNI, RFC 6066 §3).
@@ -124,6 +131,6 @@ struct Stop {
 using Event = std::variant<ClientLine, ClientClosed, BackendConnected, BackendUnreachable, BackendLine, BackendClosed,
                            LeaseGranted, LeaseRefused, RangeTaken, BlindMoved, BackendPortOpened, BackendPortRefused,
                            LeaseExpired, DataConnected, DataUnreachable, DataEnded, DataBroken, TlsStarted, TlsFailed,
-                           TimerFired, Drain, Stop>;
+                           UserCounted, Banned, TimerFired, Drain, Stop>;
 
 }  // namespace pasvgate::gateway

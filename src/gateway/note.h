@@ -29,6 +29,11 @@ struct LoginNote {
   std::string user;  ///< Raw bytes from the client: escape before printing.
   bool ok;
 };
+/// A command was refused by the policy.
+struct PolicyNote {
+  std::string_view key;  ///< Of the configuration.
+  std::string command;   ///< Masked.
+};
 /// An address or port inside a command or reply was rewritten.
 struct RewriteNote {
   ftp::Verb verb;       ///< Pasv, Epsv, Port or Eprt: what the client asked.
@@ -69,7 +74,8 @@ struct WarningNote {
   std::string detail;     ///< The peer's own text, raw; may be empty.
 };
 
-using Note = std::variant<CommandNote, LoginNote, RewriteNote, LeaseNote, DataTimeoutNote, TransferNote, WarningNote>;
+using Note = std::variant<CommandNote, LoginNote, PolicyNote, RewriteNote, LeaseNote, DataTimeoutNote, TransferNote,
+                          WarningNote>;
 
 /// Why a session ended.
 enum class EndReason : std::uint8_t {

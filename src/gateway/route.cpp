@@ -52,31 +52,31 @@ Verdict to_host(const config::Listener& rules, std::string_view user, std::size_
   auto asked = config::parse_server(user.substr(at + 1));
   if (at == 0 || !asked || !may_be_asked(rules.user_hosts, *asked)) return {.kind = Verdict::Kind::Refused};
   std::ranges::transform(asked->host, asked->host.begin(), lower);
-  return {.target = {rules.backend, std::move(asked)}, .user = user.substr(0, at)};
+  return {.target = {rules.backend, std::move(asked)}, .policy = &rules.policy, .user = user.substr(0, at)};
 }
 
 }  // namespace
 
 Verdict decide(const config::Listener& rules, const Facts& facts) {
   const std::string_view user = facts.user.value_or(std::string_view{});
-  const auto to = [&](const std::string& backend) -> Verdict {
+  const auto to = [&](const std::string& backend, const config::Policy& policy) -> Verdict {
     if (!facts.user && rules.by_user.contains(backend)) return {.kind = Verdict::Kind::NeedsMore};
-    return {.target = {backend, std::nullopt}, .user = user};
+    return {.target = {backend, std::nullopt}, .policy = &policy, .user = user};
   };
   for (const auto& route : rules.routes) {
     const Holds found = holds(route, facts);
     if (found == Holds::Unknown) return {.kind = Verdict::Kind::NeedsMore};
-    if (found == Holds::Yes) return to(route.backend);
+    if (found == Holds::Yes) return to(route.backend, route.policy);
   }
   const bool has_users = rules.users && !rules.users->empty();
   if (!facts.user && (has_users || !rules.user_hosts.empty())) return {.kind = Verdict::Kind::NeedsMore};
   if (has_users) {
     const auto mapped = rules.users->find(user);
-    if (mapped != rules.users->end()) return to(mapped->second);
+    if (mapped != rules.users->end()) return to(mapped->second, rules.policy);
   }
   const std::size_t at = user.rfind('@');
   if (!rules.user_hosts.empty() && at != std::string_view::npos) return to_host(rules, user, at);
-  return to(rules.backend);
+  return to(rules.backend, rules.policy);
 }
 
 bool may_reach(const std::vector<config::UserHost>& allowed, const config::HostPort& asked, const ftp::Address& at) {

@@ -36,6 +36,7 @@ struct Verdict {
   };
   Kind kind = Kind::Decided;
   Target target;
+  const config::Policy* policy = nullptr;  ///< Inside the rules; set where it is decided.
   std::string_view user;  ///< What the backend is to see: the name of `Facts`, without its `@host` if that was taken.
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "gateway/command_policy.h"
 #include "gateway/foreign.h"
 #include "gateway/plan.h"
 
@@ -40,6 +41,8 @@ Session::Session(const SessionOptions& options)
     : options_(options), security_(options_.client_tls, options_.require_private_data) {
   static const config::Timeouts defaults;
   if (options_.timeouts == nullptr) options_.timeouts = &defaults;
+  static const config::Policy anything;
+  if (options_.policy == nullptr) options_.policy = options_.rules != nullptr ? &options_.rules->policy : &anything;
 }
 
 void Session::begin(std::vector<Action>& out) {
@@ -82,7 +85,7 @@ void Session::on(const ClientLine& line) {
   }
   commands_.push_back({std::string(line.text), line.fault});
   run_queued();
-  if (commands_.size() >= options_.limits.pipelined_commands && !client_paused_) {
+  if (commands_.size() >= options_.pipelined_commands && !client_paused_) {
     client_paused_ = true;
     send(PauseClient{});
   }
@@ -92,7 +95,7 @@ void Session::on(const ClientLine& line) {
 // then. So does QUIT, whose answer comes behind the transfer anyway: Pure-FTPd takes it for an ABOR.
 bool Session::may_overtake(const ftp::Command& command) const {
   const bool transferring = !replies_.empty() && replies_.front().transfer && !replies_.front().answered;
-  if (!transferring || aborting_) return false;
+  if (!transferring || aborting_ || refused_command(command, *options_.policy)) return false;
   if (command.verb == ftp::Verb::Abor) return true;
   // One at a time: Pure-FTPd gives one answer to all that it finds when it looks.
   return command.verb == ftp::Verb::Stat && held_code_ == 0 && commands_.empty() && replies_.size() == 1;
@@ -120,7 +123,7 @@ void Session::run_queued() {
     commands_.pop_front();
     run(queued);
   }
-  if (client_paused_ && commands_.size() < options_.limits.pipelined_commands) {
+  if (client_paused_ && commands_.size() < options_.pipelined_commands) {
     client_paused_ = false;
     send(ResumeClient{});
   }
@@ -145,7 +148,7 @@ void Session::run(const Queued& queued) {
     return reply(ftp::write_reply(501, "A command holds no NUL and no CR."));
   }
   const ftp::Command command = ftp::Command::parse(queued.text);
-  if (secure(command)) return;
+  if (refuse_by_policy(command) || secure(command)) return;
   if (front_ && answer_in_front(command, queued.text)) return;
   if (command.verb == ftp::Verb::Auth && !commands_.empty()) {
     warn("a command came in clear behind AUTH");
@@ -159,6 +162,14 @@ void Session::run(const Queued& queued) {
     return answer(command.verb, ftp::write_reply(425, "The data port has expired, ask for one again."));
   }
   forward(command, queued.text, false);
+}
+
+bool Session::refuse_by_policy(const ftp::Command& command) {
+  const auto refused = refused_command(command, *options_.policy);
+  if (!refused) return false;
+  send(Note{PolicyNote{refused->key, command.masked()}});
+  answer(command.verb, refused->reply);
+  return true;
 }
 
 void Session::forward(const ftp::Command& command, std::string_view line, bool interrupt) {
@@ -219,6 +230,8 @@ void Session::on(const DataBroken& how) {
   data_.broken(how);
   settle_transfer();
 }
+
+void Session::on(const Banned&) { close_with(421, "Too many failed logins, try again later.", EndReason::Refused); }
 
 void Session::on(const Drain&) { draining_ = true; }
 

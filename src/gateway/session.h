@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -24,9 +25,11 @@ namespace pasvgate::gateway {
 
 /// What a session needs to know of the world; all fixed for its life.
 struct SessionOptions {
-  config::Limits limits;
+  std::size_t line_bytes = config::Limits().line_bytes;
+  std::size_t pipelined_commands = config::Limits().pipelined_commands;
   const config::Timeouts* timeouts = nullptr;  ///< They outlive the session. None: the defaults.
-  config::Policy policy;
+  const config::Policy* policy = nullptr;  ///< It outlives the session. None: that of `rules`, or else no restriction.
+  bool counts_users = false;               ///< There is a limit to the sessions of a user.
   config::ClientTls client_tls = config::ClientTls::Off;
   bool require_private_data = false;
   bool same_ports = false;                  ///< The client is told the backend's own passive port.
@@ -88,6 +91,8 @@ class Session {
   void on(const DataBroken& how);
   void on(const TlsStarted& started);
   void on(const TlsFailed& failed);
+  void on(const UserCounted& counted);
+  void on(const Banned&);
   void on(const TimerFired&);
   void on(const Drain&);
   void on(const Stop& stop);
@@ -106,6 +111,8 @@ class Session {
   void take_stray(const ftp::ReplyLine& line);
   void take_transfer_reply(const ftp::ReplyLine& line);
   void take_plain_reply(const ftp::ReplyLine& line);
+  void pass_plain_reply(const ftp::ReplyLine& line);
+  void count_user(const ftp::ReplyLine& line);
   void take_feat_reply(const ftp::ReplyLine& line);
   void note_login(const Pending& command, int code);
   void close_with(int code, std::string_view text, EndReason reason);
@@ -128,6 +135,7 @@ class Session {
   // TLS on the control channels.
   void start_tls(Leg leg);
   bool secure(const ftp::Command& command);
+  bool refuse_by_policy(const ftp::Command& command);
   void ask_security(ftp::Verb verb, std::string_view argument);
   void take_security_reply(const ftp::ReplyLine& line);
   void secure_backend_data();
@@ -136,6 +144,7 @@ class Session {
   void greet();
 
   [[nodiscard]] ftp::FeatPolicy feat_policy() const;
+  [[nodiscard]] bool policies_agree(const std::function<bool(const config::Policy&)>& holds) const;
   // Passing through.
   void pass_through(const ftp::ReplyLine& line);
   void take_blind(const Event& event);
@@ -194,6 +203,13 @@ class Session {
     ftp::FeatEditor editor{policy};
   };
   std::unique_ptr<FeatReply> feat_;
+  /// The first line of the reply to a login that succeeded, until the user is counted.
+  struct LoginReply {
+    ftp::ReplyLine::Place place;
+    int code;
+    std::string line;
+  };
+  std::unique_ptr<LoginReply> login_reply_;
 
   std::unique_ptr<Front> front_;  ///< Where the choice of the backend needs USER.
 

@@ -19,7 +19,7 @@ void Session::set_up_data(const ftp::Command& command) {
   ftp::Endpoint client;
   if (command.verb == ftp::Verb::Port || command.verb == ftp::Verb::Eprt) {
     if (epsv_only_) return answer(command.verb, ftp::write_reply(503, "Only EPSV after EPSV ALL."));
-    const auto at = active_client(command, options_.client, options_.policy);
+    const auto at = active_client(command, options_.client, *options_.policy);
     if (!at) {
       warn("a data address that the client may not use was refused", command.argument);
       return answer(command.verb, at.error());

@@ -41,7 +41,10 @@ void Session::choose_backend(const TlsIdentity* tls) {
     facts.certificate_subject = tls->certificate_subject;
   }
   auto verdict = decide(*options_.rules, facts);
-  if (verdict.kind == Verdict::Kind::Decided) return send(ConnectBackend{std::move(verdict.target), {}});
+  if (verdict.kind == Verdict::Kind::Decided) {
+    options_.policy = verdict.policy;
+    return send(ConnectBackend{std::move(verdict.target), {}});
+  }
   front_ = std::make_unique<Front>();
   if (tls != nullptr) front_->tls = *tls;
   reply(front_greeting());
@@ -122,7 +125,7 @@ bool Session::take_user(const ftp::Command& command) {
   const bool is_by_user =
       is_decided && !verdict.target.host && options_.rules->by_user.contains(verdict.target.backend);
   const bool stays = is_decided && verdict.target == front_->target && !front_->has_new_host && !front_->awaits_user &&
-                     (!is_by_user || front_->picked_for == verdict.user);
+                     (!is_by_user || front_->picked_for == verdict.user) && *verdict.policy == *options_.policy;
   front_->refused = !stays && logged_in_;
   if (stays && verdict.user == command.argument) return false;
   if (!stays && logged_in_) {
@@ -158,6 +161,7 @@ void Session::connect_for(const Verdict& verdict) {
   front_->awaits_user = false;
   front_->has_new_host = false;
   front_->target = verdict.target;
+  options_.policy = verdict.policy;
   front_->picked_for = verdict.user;
   front_->login = verdict.user;
   front_->untold.clear();

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <utility>
 
+#include "gateway/command_policy.h"
 #include "gateway/plan.h"
 #include "gateway/session.h"
 
@@ -100,6 +102,30 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
     if (line.ends_reply()) answering_ = nullptr;
     return;
   }
+  const bool asks = verb == ftp::Verb::User || verb == ftp::Verb::Pass || verb == ftp::Verb::Acct;
+  if (options_.counts_users && asks && is_first && line.is_success()) return count_user(line);
+  pass_plain_reply(line);
+}
+
+/// The client hears of its login when it is sure that it may stay.
+void Session::count_user(const ftp::ReplyLine& line) {
+  login_reply_.reset(new LoginReply{line.place, line.code, std::string(line.line)});
+  send(CountUser{asked_user_});
+}
+
+void Session::on(const UserCounted& counted) {
+  const auto held = std::move(login_reply_);
+  if (!counted.allowed) {
+    return close_with(421, "This user has too many sessions, try again later.", EndReason::Refused);
+  }
+  const std::string_view line = held->line;
+  pass_plain_reply({held->place, held->code, line, line.substr(std::min<std::size_t>(4, line.size()))});
+}
+
+void Session::pass_plain_reply(const ftp::ReplyLine& line) {
+  using enum ftp::ReplyLine::Place;
+  const bool is_first = line.place == First || line.place == Only;
+  const ftp::Verb verb = answering_->verb;
   const bool passes = verb == ftp::Verb::Auth && options_.client_tls == config::ClientTls::Passthrough;
   if (passes && line.code == 234 && line.ends_reply()) return pass_through(line);
   if (verb == ftp::Verb::Abor && is_first && line.is_success() && replies_.transfer() != nullptr) fail_transfer();
@@ -125,12 +151,28 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
   run_queued();
 }
 
+/// Whether it holds for the policy that there is, and before the backend is chosen for those that there may be.
+bool Session::policies_agree(const std::function<bool(const config::Policy&)>& holds) const {
+  if (!holds(*options_.policy)) return false;
+  return !is_at_front() ||
+         std::ranges::all_of(options_.rules->routes, [&](const config::Route& route) { return holds(route.policy); });
+}
+
 /// What FEAT must not promise through a gateway, and what it may.
 ftp::FeatPolicy Session::feat_policy() const {
   ftp::FeatPolicy feat{.removed = {"LPRT", "LPSV", "SPSV", "ESTA", "ESTP", "CPSV", "SSCN"}, .added = {"EPSV"}};
-  (options_.policy.allow_active ? feat.added : feat.removed).emplace_back("EPRT");
+  const bool has_eprt = policies_agree([](const config::Policy& policy) { return policy.allow_active; });
+  (has_eprt ? feat.added : feat.removed).emplace_back("EPRT");
   if (front_) feat.added.emplace_back("HOST");
   security_.edit(feat);
+  if (options_.policy->limits_commands()) {
+    feat.is_refused = [policy = options_.policy](std::string_view feature) {
+      return !may_be_offered(feature, *policy);
+    };
+  }
+  std::erase_if(feat.added, [&](std::string_view feature) {
+    return !policies_agree([&](const config::Policy& policy) { return may_be_offered(feature, policy); });
+  });
   return feat;
 }
 
@@ -146,6 +188,7 @@ void Session::note_login(const Pending& command, int code) {
   const bool asks =
       command.verb == ftp::Verb::User || command.verb == ftp::Verb::Pass || command.verb == ftp::Verb::Acct;
   if (command.verb == ftp::Verb::Rein && code == 220) {
+    if (options_.counts_users && logged_in_) send(CountUser{});
     ascii_ = true;
     logged_in_ = false;
     user_.clear();

@@ -60,7 +60,7 @@ void Session::take_greeting(const ftp::ReplyLine& line) {
     if (line.is_failure()) to_client(line.line);
   } else if (backend_.tls == config::BackendTls::Off) {
     to_client(line.line);
-  } else if (greeting_.size() < options_.limits.line_bytes * 8 || line.ends_reply()) {
+  } else if (greeting_.size() < options_.line_bytes * 8 || line.ends_reply()) {
     greeting_.append(line.line).append("\r\n");
   }
   if (!line.ends_reply() || line.is_preliminary()) return;

@@ -79,6 +79,7 @@ struct Event {
 struct Level {
   LogLevel operator()(const gateway::CommandNote&) const { return LogLevel::Debug; }
   LogLevel operator()(const gateway::LoginNote&) const { return LogLevel::Info; }
+  LogLevel operator()(const gateway::PolicyNote&) const { return LogLevel::Info; }
   LogLevel operator()(const gateway::RewriteNote&) const { return LogLevel::Debug; }
   LogLevel operator()(const gateway::LeaseNote&) const { return LogLevel::Warn; }
   LogLevel operator()(const gateway::DataTimeoutNote&) const { return LogLevel::Info; }
@@ -92,6 +93,9 @@ struct Describe {
   }
   Event operator()(const gateway::LoginNote& login) const {
     return {"login", {{"user", ftp::masked_user(login.user)}, {"result", login.ok ? "ok" : "failed"}}};
+  }
+  Event operator()(const gateway::PolicyNote& refused) const {
+    return {"command refused", {{"command", refused.command}, {"key", std::string(refused.key)}}};
   }
   Event operator()(const gateway::RewriteNote& rewrite) const {
     return {

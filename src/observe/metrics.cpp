@@ -36,9 +36,10 @@ constexpr std::array<std::string_view, 3> kRejections{"no_lease", "session_gone"
 constexpr std::array<std::string_view, 5> kProxyHeaders{"ok", "own", "malformed", "timeout", "closed"};
 constexpr std::array<std::string_view, 6> kLeaseEvents{"taken",   "accepted",  "expired",
                                                        "dropped", "exhausted", "client_limit"};
-constexpr std::array<std::string_view, 8> kLimits{
-    "sessions",           "descriptors",       "destination",    "ban",
-    "bandwidth_transfer", "bandwidth_session", "bandwidth_user", "bandwidth_listener"};
+constexpr auto kLimits = std::to_array<std::string_view>(
+    {"sessions", "descriptors", "destination", "ban", "bandwidth_transfer", "bandwidth_session", "bandwidth_user",
+     "bandwidth_listener", "clients", "sessions_per_client", "sessions_per_user", "connections_per_second",
+     "commands_per_second", "failed_logins", "policy"});
 
 constexpr std::size_t kVerbs = std::to_underlying(ftp::Verb::Other) + std::size_t{1};
 constexpr std::size_t kEndReasons = std::to_underlying(gateway::EndReason::Refused) + std::size_t{1};
@@ -163,11 +164,10 @@ struct Metrics::State {
               "what the kernel gave to other threads meanwhile.")
           .Register(registry);
 
-  CounterSet<Limit, 8> limits{
-      counters(
-          registry, "limits_hit_total",
-          "Clients that were turned away because a limit was reached or their destination isn't allowed, by limit; for "
-          "those of bandwidth the transfers that they held back."),
+  CounterSet<Limit, kLimits.size()> limits{
+      counters(registry, "limits_hit_total",
+               "How often a client was turned away or slowed down, or a command refused, by the limit or policy; for "
+               "those of bandwidth the transfers that they held back."),
       "limit", kLimits};
   Gauge& bans = gauges(registry, "bans_active", "Networks whose clients are kept out now.").Add({});
   CounterSet<Outcome, 2> reloads{
@@ -235,6 +235,7 @@ void Metrics::note(const gateway::Note& note) {
       state.commands[std::to_underlying(result)][command.verb].Increment();
     }
     void operator()(const gateway::LoginNote& login) const { state.logins[outcome(login.ok)].Increment(); }
+    void operator()(const gateway::PolicyNote&) const { state.limits[Limit::Policy].Increment(); }
     void operator()(const gateway::RewriteNote& rewrite) const {
       switch (rewrite.verb) {
         case ftp::Verb::Epsv:

@@ -63,7 +63,14 @@ class Metrics {
     BandwidthTransfer,
     BandwidthSession,
     BandwidthUser,
-    BandwidthListener
+    BandwidthListener,
+    Clients,  ///< Of `policy`, as Policy.
+    SessionsPerClient,
+    SessionsPerUser,
+    ConnectionsPerSecond,
+    CommandsPerSecond,
+    FailedLogins,
+    Policy  ///< A command was refused.
   };
   void limit_hit(Limit limit);
   void bans(std::size_t active);

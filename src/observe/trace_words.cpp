@@ -36,6 +36,7 @@ std::string transfer_words(const gateway::TransferNote& transfer) {
 struct Say {
   std::string operator()(const gateway::CommandNote&) const { return {}; }
   std::string operator()(const gateway::LoginNote&) const { return {}; }
+  std::string operator()(const gateway::PolicyNote& refused) const { return "refused by " + std::string(refused.key); }
   std::string operator()(const gateway::RewriteNote& rewrite) const { return rewrite_words(rewrite); }
   std::string operator()(const gateway::LeaseNote& lease) const {
     return "no passive port: " + std::string(gateway::failure_name(lease.why));

@@ -7,6 +7,12 @@
 // One function an action of gateway::Session; those of the data channel are in session_data.cpp,
 // those of TLS in session_tls.cpp, those of the backend in session_backend.cpp.
 namespace pasvgate::server {
+namespace {
+
+// Seconds' worth of limits.commands_per_second that a client may send at once.
+constexpr std::size_t kCommandBurst = 10;
+
+}  // namespace
 
 void SessionDriver::execute(const gateway::ToClient& action) { client_.stream->queue(action.text); }
 
@@ -28,7 +34,7 @@ void SessionDriver::execute(const gateway::PauseClient&) {
 void SessionDriver::execute(const gateway::ResumeClient&) {
   client_.session_paused = false;
   unread_waits_ = true;
-  client_.stream->read(!client_.flow_paused);
+  client_.stream->read(client_.may_read());
 }
 
 void SessionDriver::execute(const gateway::PauseBackend&) {
@@ -39,7 +45,7 @@ void SessionDriver::execute(const gateway::PauseBackend&) {
 void SessionDriver::execute(const gateway::ResumeBackend&) {
   backend_.session_paused = false;
   unread_waits_ = true;
-  backend_.stream->read(!backend_.flow_paused);
+  backend_.stream->read(backend_.may_read());
 }
 
 void SessionDriver::execute(const gateway::SetTimer& action) { timer_.start(action.delay); }
@@ -49,6 +55,42 @@ void SessionDriver::execute(const gateway::StopTimer&) { timer_.stop(); }
 void SessionDriver::execute(const gateway::RememberNoEpsv&) {
   if (own_backend_) return;
   worker_.shared().without_epsv.with([&](auto& backends) { backends.insert(std::string(backend_name_)); });
+}
+
+void SessionDriver::execute(const gateway::CountUser& action) {
+  if (!action.user) return place_.log_out();
+  const bool allowed = place_.log_in(backend_name_, *action.user, config_->limits.sessions_per_user);
+  if (!allowed) {
+    worker_.shared().metrics.limit_hit(observe::Metrics::Limit::SessionsPerUser);
+    refused("login", "limits.sessions_per_user is reached");
+  }
+  handle(gateway::UserCounted{allowed});
+}
+
+/// A line of the client's has been taken: may the next one follow at once? Nobody is told of it, TCP makes the client
+/// wait.
+void SessionDriver::pace_commands() {
+  const gateway::Rate::Limit limit{.per_second = config_->limits.commands_per_second,
+                                   .burst = config_->limits.commands_per_second * kCommandBurst};
+  if (limit.per_second == 0 || place_.is_exempt() || ended_) return;
+  const auto now = monotonic_now();
+  commands_.count(now, limit);
+  const auto wait = commands_.wait(now, limit);
+  if (wait.count() == 0) return;
+  worker_.shared().metrics.limit_hit(observe::Metrics::Limit::CommandsPerSecond);
+  if (!pace_timer_) {
+    refused("commands", "limits.commands_per_second is reached, they wait");
+    pace_timer_ = net::Timer(worker_.loop(), [this] {
+      const Turn turn(*this);
+      client_.paced = false;
+      if (ended_) return;
+      unread_waits_ = true;
+      client_.stream->read(client_.may_read());
+    });
+  }
+  client_.paced = true;
+  client_.stream->read(false);
+  pace_timer_.start(wait);
 }
 
 void SessionDriver::refused(std::string_view what, std::string_view why) {
@@ -67,6 +109,10 @@ void SessionDriver::execute(const gateway::Note& told) {
     refused("passive port", gateway::failure_name(lease->why));
   if (const auto* login = std::get_if<gateway::LoginNote>(&note); login != nullptr && !login->ok) {
     refused("login", "the backend refused it");
+    if (place_.login_failed(config_->limits)) handle(gateway::Banned{});
+  }
+  if (const auto* command = std::get_if<gateway::PolicyNote>(&note)) {
+    refused("command " + ftp::escaped(command->command), command->key);
   }
   if (const auto* transfer = std::get_if<gateway::TransferNote>(&note)) {
     const std::uint64_t took = relay_ ? uv_hrtime() - relay_started_ : relay_took_;

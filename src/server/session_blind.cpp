@@ -34,7 +34,7 @@ void SessionDriver::execute(const gateway::GoBlind&) {
   observe::log(config::LogLevel::Info, "passes through", {{"session", log_.id()}});
   for (Leg* leg : {&client_, &backend_}) {
     leg->session_paused = false;
-    leg->stream->read(!leg->flow_paused);
+    leg->stream->read(leg->may_read());
   }
   blind_moved();  // by another session of this client
 }

@@ -18,9 +18,10 @@ constexpr std::size_t kQueueLimit = std::size_t{64} * 1024;
 
 gateway::SessionOptions options(const config::Config& config, const config::Listener& listener,
                                 const ftp::Address& client) {
-  return {.limits = config.limits,
+  return {.line_bytes = config.limits.line_bytes,
+          .pipelined_commands = config.limits.pipelined_commands,
           .timeouts = &config.timeouts,
-          .policy = config.policy,
+          .counts_users = config.limits.sessions_per_user != 0,
           .client_tls = listener.tls,
           .require_private_data = listener.require_private_data,
           .same_ports = config.passive_ports.mapping == config::PortMapping::Same,
@@ -40,8 +41,9 @@ ftp::Address local_address(const net::Fd& socket) {
 
 }  // namespace
 
-SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted client, const config::Listener& listener,
-                             std::shared_ptr<const config::Config> config, std::shared_ptr<const TlsContexts> tls)
+SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted client, ClientPlace place,
+                             const config::Listener& listener, std::shared_ptr<const config::Config> config,
+                             std::shared_ptr<const TlsContexts> tls)
     : worker_(worker),
       id_(id),
       config_(std::move(config)),
@@ -51,6 +53,7 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       dialled_(client.dialled()),
       outside_address_(local_address(client.socket)),
       started_(uv_hrtime()),
+      place_(std::move(place)),
       session_(options(*config_, listener_, client.peer.address)),
       log_(id, listener_.name, client.peer),
       client_{.stream = nullptr, .framer = ftp::LineFramer(config_->limits.line_bytes, ftp::Telnet::Decode)},
@@ -165,6 +168,7 @@ void SessionDriver::take_lines(Leg& leg, std::string_view bytes) {
       log_.dialogue(observe::Speaker::Client,
                     line->fault == ftp::LineFault::None ? ftp::Command::parse(line->text).masked() : "(unusable line)");
       handle(gateway::ClientLine{line->text, line->fault, line->interrupt});
+      pace_commands();
     } else {
       log_.dialogue(observe::Speaker::Backend, line->text);
       handle(gateway::BackendLine{line->text, line->fault});
@@ -241,7 +245,7 @@ void SessionDriver::flow_control() {
     } else if (from.flow_paused && waits <= kQueueLimit / 2) {
       from.flow_paused = false;
       unread_waits_ = true;
-      if (from.stream && !from.session_paused) from.stream->read(true);
+      if (from.stream && from.may_read()) from.stream->read(true);
     }
   };
   adjust(backend_, queued(client_));
@@ -312,6 +316,7 @@ void SessionDriver::close_session() {
   if (!closing_) {
     closing_ = true;
     timer_.stop();
+    pace_timer_.close();
     release_data(true);
     lookup_.reset();
     drop_range();

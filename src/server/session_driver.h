@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "ftp/line.h"
+#include "gateway/rate.h"
 #include "gateway/session.h"
 #include "net/acceptor.h"
 #include "net/connector.h"
@@ -18,6 +19,7 @@
 #include "net/stream.h"
 #include "observe/log.h"
 #include "server/backend_connection.h"
+#include "server/client_place.h"
 #include "server/shared.h"
 #include "server/tls_contexts.h"
 
@@ -27,8 +29,9 @@ namespace pasvgate::server {
 /// nothing about FTP. Lives on one worker, which owns it and frees it between two turns of the loop.
 class SessionDriver final : public net::Stream::Listener, public net::Relay::Listener {
  public:
-  SessionDriver(Worker& worker, std::uint64_t id, net::Accepted client, const config::Listener& listener,
-                std::shared_ptr<const config::Config> config, std::shared_ptr<const TlsContexts> tls);
+  SessionDriver(Worker& worker, std::uint64_t id, net::Accepted client, ClientPlace place,
+                const config::Listener& listener, std::shared_ptr<const config::Config> config,
+                std::shared_ptr<const TlsContexts> tls);
   ~SessionDriver();
   SessionDriver(const SessionDriver&) = delete;
   SessionDriver& operator=(const SessionDriver&) = delete;
@@ -63,10 +66,12 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
     std::string unread;                        ///< Read from the socket while the session was paused.
     bool session_paused = false;               ///< By the session.
     bool flow_paused = false;                  ///< Because the other leg's peer doesn't read.
+    bool paced = false;                        ///< It said more than it may in this time.
     bool closed_unread = false;                ///< The peer's end was seen and is told after `unread`.
     bool starts_tls = false;                   ///< From the order to its answer; nothing is read in clear then.
     std::shared_ptr<net::TlsBinding> binding;  ///< Where there is TLS.
-    [[nodiscard]] bool is_paused() const { return session_paused || flow_paused || starts_tls; }
+    [[nodiscard]] bool may_read() const { return !session_paused && !flow_paused && !paced; }
+    [[nodiscard]] bool is_paused() const { return !may_read() || starts_tls; }
   };
   /// A leg of the data channel until the relay has it.
   struct DataLeg {
@@ -127,6 +132,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::CloseData& action);
   void execute(const gateway::ResetData& action);
   void execute(const gateway::HoldData& action);
+  void execute(const gateway::CountUser& action);
   void execute(const gateway::StartTls& action);
   void execute(const gateway::EndTls& action);
   void execute(const gateway::PauseClient& action);
@@ -138,6 +144,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::RememberNoEpsv& action);
   void execute(const gateway::Note& note);
   void refused(std::string_view what, std::string_view why);
+  void pace_commands();
   void execute(const gateway::End& action);
 
   void pass_on(net::Stream& from, std::string_view bytes);
@@ -188,6 +195,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   const std::uint64_t started_;         ///< Nanoseconds of uv_hrtime.
   std::uint64_t connect_started_ = 0;
 
+  ClientPlace place_;
+  gateway::Rate commands_;
   gateway::Session session_;
   std::vector<gateway::Event> later_;  ///< Events that came while one was handled; never lines.
   observe::SessionLog log_;
@@ -201,6 +210,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   net::Timer timer_;
   net::Timer lease_timer_;  ///< Made when first needed.
   net::Timer closing_timer_;
+  net::Timer pace_timer_;  ///< Made when first needed.
 
   std::optional<gateway::Lease> lease_;
   bool wants_lease_ = false;

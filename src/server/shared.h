@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "ftp/address.h"
 #include "gateway/ban_list.h"
+#include "gateway/client_table.h"
 #include "gateway/port_pool.h"
 #include "net/guarded.h"
 #include "net/resolver.h"
@@ -48,6 +49,7 @@ struct Shared {
   net::Guarded<std::set<std::string>> without_epsv;
   std::atomic<std::size_t> sessions = 0;
   std::atomic<std::size_t> transfers = 0;  ///< That have both legs now.
+  net::Guarded<gateway::ClientTable> clients;
   net::Guarded<gateway::BanList> bans;
   std::atomic<bool> has_bans = false;  ///< Since there was the first one, `bans` is asked.
   Refusals refusals;

@@ -156,19 +156,23 @@ bool Worker::may_go_on(net::Accepted& client, const config::Listener& listener) 
 void Worker::start_session(net::Accepted client, const config::Listener& listener,
                            const std::shared_ptr<const config::Config>& config,
                            const std::shared_ptr<const TlsContexts>& tls, SessionPlace place) {
-  if (shared_.has_bans && shared_.bans.with([&](const gateway::BanList& bans) {
-        return bans.holds(client.peer.address, monotonic_now());
-      })) {
-    shared_.metrics.limit_hit(observe::Metrics::Limit::Ban);
-    shared_.refusals.add(client.peer.address, "session", "the client is banned");
-    return client.socket.reset();
-  }
+  auto client_place = ClientPlace::take(shared_, client.peer.address, listener.policy, config->limits);
+  if (!client_place) return turn_away(client, listener, client_place.error());
   const std::uint64_t id = next_session_++;
-  auto session = std::make_unique<SessionDriver>(*this, id, std::move(client), listener, config, tls);
+  auto session =
+      std::make_unique<SessionDriver>(*this, id, std::move(client), std::move(*client_place), listener, config, tls);
   auto& here = *session;
   sessions_.emplace(id, std::move(session));
   place.release();  // `bury` gives it back
   here.begin();
+}
+
+/// In clear, as a greeting would be; where TLS comes first there is nothing that it could read.
+void Worker::turn_away(const net::Accepted& client, const config::Listener& listener, const TurnedAway& why) {
+  shared_.metrics.limit_hit(why.limit);
+  shared_.refusals.add(client.peer.address, "session", std::string(why.why));
+  if (listener.tls == config::ClientTls::Implicit) return;
+  ::send(client.socket.get(), why.told.data(), why.told.size(), MSG_NOSIGNAL);
 }
 
 void Worker::pause_accepting(std::string_view why) {

@@ -19,6 +19,7 @@
 #include "net/relay.h"
 #include "net/stream.h"
 #include "server/blind_transfers.h"
+#include "server/client_place.h"
 #include "server/proxy_intake.h"
 #include "server/session_place.h"
 #include "server/shared.h"
@@ -119,6 +120,7 @@ class Worker {
   void start_session(net::Accepted client, const config::Listener& listener,
                      const std::shared_ptr<const config::Config>& config, const std::shared_ptr<const TlsContexts>& tls,
                      SessionPlace place);
+  void turn_away(const net::Accepted& client, const config::Listener& listener, const TurnedAway& why);
   /// For a moment: nothing can be accepted, or a socket that is accepted on can't be watched.
   void pause_accepting(std::string_view why);
   void resume_accepting();

@@ -27,10 +27,13 @@ class World {
   }
 
   void step(std::uint8_t choice, std::string_view text) {
+    // The driver answers before anything else happens.
+    if (asked_user_) return play(UserCounted{!text.empty()});
     if (choice == 251) return stop(text.empty() ? EndReason::Operator : EndReason::Drained);
     if (choice == 252) return play(RangeTaken{text.empty()});
     if (choice == 253) return play(BlindMoved{text.size()});
     if (choice == 254) return play(BackendLine{"234 go on"});
+    if (choice == 250) return play(Banned{});
     switch (choice % 36) {
       case 0:
       case 1:
@@ -134,6 +137,7 @@ class World {
       asked_ = false;
       leased_ = std::holds_alternative<LeaseGranted>(event);
     }
+    if (std::holds_alternative<UserCounted>(event)) asked_user_ = false;
     if (std::holds_alternative<LeaseExpired>(event)) {
       if (!leased_ && !listening_) return;
       leased_ = false;
@@ -202,6 +206,10 @@ class World {
       require(!asked_ && !leased_);
       asked_ = true;
     }
+    if (const auto* count = std::get_if<CountUser>(&action)) {
+      require(!asked_user_);
+      asked_user_ = count->user.has_value();
+    }
     if (std::holds_alternative<TakeRange>(action)) {
       require(!asked_range_ && !blind_);
       asked_range_ = true;
@@ -262,9 +270,12 @@ class World {
 
   static SessionOptions options(std::uint8_t modes) {
     if (modes / 36 % 3 == 1) {
-      return {.limits = {.pipelined_commands = 4}, .client_tls = config::ClientTls::Passthrough, .same_ports = true};
+      return {.pipelined_commands = 4, .client_tls = config::ClientTls::Passthrough, .same_ports = true};
     }
-    return {.limits = {.pipelined_commands = 4},
+    static const config::Policy strict{.read_only = true, .denied_commands = {{"QUIT", ""}, {"SITE", "CHMOD"}}};
+    return {.pipelined_commands = 4,
+            .policy = modes / 108 % 2 == 0 ? nullptr : &strict,
+            .counts_users = modes % 2 == 1,
             .client_tls = static_cast<config::ClientTls>(modes / 3 % 4),
             .rules = modes / 36 % 2 == 0 ? nullptr : &rules()};
   }
@@ -272,7 +283,7 @@ class World {
   static const config::Listener& rules() {
     static const config::Listener made = [] {
       config::Listener listener;
-      listener.routes = {{.user = {"anna"}, .backend = "one"},
+      listener.routes = {{.user = {"anna"}, .backend = "one", .policy = {.denied_commands = {{"EPSV", ""}}}},
                          {.host = {"two.*"}, .backend = "two"},
                          {.sni = {"a*"}, .backend = "three"},
                          {.certificate_subject = {"b*"}, .backend = "four"}};
@@ -291,6 +302,7 @@ class World {
   std::vector<Action> actions_;
   bool connected_ = false;
   bool asked_ = false;
+  bool asked_user_ = false;
   bool leased_ = false;
   std::optional<Leg> handshake_;
   bool timer_ = false;

@@ -78,6 +78,14 @@ TEST_CASE("openings: what needs none") {
     CHECK(firewall.openings.size() == 2);
     CHECK_FALSE(noted(firewall, "Active clients"));
   }
+  SUBCASE("only one user's clients are active") {
+    const auto firewall = openings(from(R"({"listeners": [{"address": "0.0.0.0:21", "routes": [
+          {"user": ["anna"], "backend": "default", "policy": {"allow_active": true}}]}],
+        "policy": {"allow_active": false},
+        "backends": {"default": {"servers": ["192.168.1.10"], "active_ports": "4000-4001"}}})"));
+    CHECK(firewall.openings.size() == 3);
+    CHECK(noted(firewall, "Active clients"));
+  }
 }
 
 TEST_CASE("openings: what a rule can't say is told") {

@@ -28,8 +28,12 @@ constexpr std::string_view kEveryKey = R"({
   "passive_ports": {"listen": "40000-40009", "advertise": "30000-30009", "data_source": "/24,/64", "lease_timeout": 10, "lease_wait": "0"},
   "tls": {"certificates": [{"certificate": "a.crt", "key": "a.key"}], "client_ca": "clients.pem", "minimum_version": "1.3",
           "ciphers": "HIGH", "ciphersuites": "TLS_AES_128_GCM_SHA256", "tolerate_truncation": true, "reload_interval": "1m"},
-  "policy": {"allow_active": false, "allow_fxp": true},
+  "policy": {"allow_active": false, "allow_fxp": true, "read_only": true, "commands": ["user", "pass", "quit", "auth", "SITE help"],
+             "denied_commands": ["XMKD"], "clients": ["10.0.0.0/8"], "denied_clients": ["10.0.0.1"]},
   "limits": {"line_bytes": 512, "pipelined_commands": 1, "sessions": 2, "leases_per_client": 3,
+             "exempt_clients": ["192.0.2.0/24"], "client_prefix_v4": 24, "client_prefix_v6": 48, "sessions_per_client": 5,
+             "connections_per_second": 6, "connection_burst": 7, "commands_per_second": 8, "failed_logins": 9,
+             "failed_login_window": 10, "ban_time": "11s", "sessions_per_user": 12,
              "bandwidth": {"transfer": 1024, "session": 2000, "user": 3000, "listener": 1000000000000}},
   "timeouts": {"greeting": "1s", "login": "2s", "idle": "3s", "reply": "4s", "backend_connect": "5ms", "data_connect": "6s",
                "data_stall": "7s", "transfer_reply": "8s", "abort": "9s", "tls_handshake": "10s"},
@@ -90,8 +94,29 @@ Config every_key() {
                           .data_source = {DataSource::Match::Prefix, 24, 64},
                           .lease_timeout = Milliseconds(10'000),
                           .lease_wait = Milliseconds(0)};
-  config.policy = {.allow_active = false, .allow_fxp = true};
-  config.limits = {.line_bytes = 512, .pipelined_commands = 1, .sessions = 2, .leases_per_client = 3};
+  config.policy = {.allow_active = false,
+                   .allow_fxp = true,
+                   .read_only = true,
+                   .commands = {{"USER", ""}, {"PASS", ""}, {"QUIT", ""}, {"AUTH", ""}, {"SITE", "HELP"}},
+                   .denied_commands = {{"MKD", ""}},
+                   .clients = {network("10.0.0.0/8")},
+                   .denied_clients = {network("10.0.0.1")}};
+  for (auto& listener : config.listeners) listener.policy = config.policy;
+  config.limits = {.line_bytes = 512,
+                   .pipelined_commands = 1,
+                   .sessions = 2,
+                   .leases_per_client = 3,
+                   .exempt_clients = {network("192.0.2.0/24")},
+                   .client_prefix_v4 = 24,
+                   .client_prefix_v6 = 48,
+                   .sessions_per_client = 5,
+                   .connections_per_second = 6,
+                   .connection_burst = 7,
+                   .commands_per_second = 8,
+                   .failed_logins = 9,
+                   .failed_login_window = Milliseconds(10'000),
+                   .ban_time = Milliseconds(11'000),
+                   .sessions_per_user = 12};
   config.bandwidth = {.transfer = 1024, .session = 2000, .user = 3000, .listener = 1'000'000'000'000};
   config.timeouts = {.greeting = Milliseconds(1000),
                      .login = Milliseconds(2000),

@@ -256,7 +256,8 @@ TEST_CASE("ABOR with an active leg") {
 }
 
 TEST_CASE("FEAT names EPRT only where active mode is allowed") {
-  auto d = Dialogue::logged_in({.policy = {.allow_active = false}});
+  const config::Policy passive{.allow_active = false};
+  auto d = Dialogue::logged_in({.policy = &passive});
   d.client("FEAT").backend({"211-Features", " EPRT", " MDTM", "211 End"});
   CHECK(d.to_client == "211-Features\r\n MDTM\r\n EPSV\r\n211 End\r\n");
 }

@@ -98,6 +98,9 @@ class Dialogue {
   std::vector<pasvgate::gateway::TransferNote> transfers;
   std::vector<pasvgate::gateway::LoginNote> logins;
   std::vector<std::string> warnings;
+  std::vector<std::string> refusals;  ///< By the policy: key and command.
+  std::vector<std::string> users;     ///< That were counted; "nobody" for the end of one.
+  bool allows_users = true;
   std::optional<pasvgate::ftp::Endpoint> dialled;  ///< Where the client is to be connected to.
   bool grants_leases = true;
   std::optional<std::uint16_t> lease_port;  ///< That was asked for.
@@ -125,6 +128,10 @@ inline void Dialogue::note(const pasvgate::gateway::Action& action) {
     order.emplace_back("TakeLease");
     lease_port = take->port;
     if (grants_leases) session_.handle(LeaseGranted{50001, advertised}, actions_);
+  }
+  if (const auto* count = std::get_if<CountUser>(&action)) {
+    users.push_back(count->user.value_or("nobody"));
+    if (count->user) session_.handle(UserCounted{allows_users}, actions_);
   }
   if (std::holds_alternative<ListenForBackend>(action)) {
     order.emplace_back("ListenForBackend");
@@ -162,6 +169,9 @@ inline void Dialogue::note(const pasvgate::gateway::Action& action) {
   if (const auto* one = std::get_if<Note>(&action)) {
     if (const auto* transfer = std::get_if<TransferNote>(one)) transfers.push_back(*transfer);
     if (const auto* login = std::get_if<LoginNote>(one)) logins.push_back(*login);
+    if (const auto* refused = std::get_if<PolicyNote>(one)) {
+      refusals.push_back(std::string(refused->key) + " " + refused->command);
+    }
     if (const auto* warning = std::get_if<WarningNote>(one)) warnings.emplace_back(warning->what);
   }
 }

@@ -137,7 +137,8 @@ TEST_CASE("FEAT says what holds with any backend: TLS as the listener has it, ac
   CHECK(d.to_client ==
         "211-Features:\r\n EPSV\r\n EPRT\r\n HOST\r\n AUTH TLS\r\n PBSZ\r\n PROT\r\n CCC\r\n211 End\r\n");
   auto strict = options(by_user());
-  strict.policy.allow_active = false;
+  const config::Policy passive{.allow_active = false};
+  strict.policy = &passive;
   Dialogue s(strict);
   s.forget().client("FEAT");
   CHECK(s.to_client == "211-Features:\r\n EPSV\r\n HOST\r\n211 End\r\n");

@@ -30,7 +30,11 @@ class Orderly {
   }
   /// One whose backend depends on its user.
   Orderly(unsigned seed, config::DataMode mode, ftp::Family backend, const config::Listener& rules)
-      : random_(seed), mode_(mode), family_(backend), is_fronted_(true), session_({.rules = &rules}) {
+      : random_(seed),
+        mode_(mode),
+        family_(backend),
+        is_fronted_(true),
+        session_({.counts_users = true, .rules = &rules}) {
     session_.begin(actions_);
     carry_out();
     finals_ = 0;
@@ -225,9 +229,11 @@ class Orderly {
   }
 
   void carry_out() {
-    for (const auto& action : std::exchange(actions_, {})) {
-      CHECK_FALSE(ended_);
-      std::visit([this](const auto& one) { execute(one); }, action);
+    while (!actions_.empty()) {
+      for (const auto& action : std::exchange(actions_, {})) {
+        CHECK_FALSE(ended_);
+        std::visit([this](const auto& one) { execute(one); }, action);
+      }
     }
   }
 
@@ -255,6 +261,9 @@ class Orderly {
     CHECK(connected_);
     CHECK(heard_.empty());
     connected_ = has_setup_ = transferring_ = false;
+  }
+  void execute(const CountUser& order) {
+    if (order.user) session_.handle(UserCounted{true}, actions_);
   }
   void execute(const TakeLease&) {
     CHECK(leases_ == 0);

@@ -372,7 +372,7 @@ TEST_CASE("a second PASV replaces the first, an expired one is forgotten") {
 }
 
 TEST_CASE("pipelined commands go one by one, and the queue is bounded") {
-  auto d = Dialogue::logged_in({.limits = {.pipelined_commands = 3}});
+  auto d = Dialogue::logged_in({.pipelined_commands = 3});
   d.client("PASV").client("LIST").client("PWD");
   CHECK(d.to_backend == "PASV\r\n");
   CHECK(d.times("PauseClient") == 0);
