@@ -193,7 +193,9 @@ TEST_CASE("G16: before the login only so many unknown commands, one behind the o
 }
 
 TEST_CASE("a login's time is not made longer by transfers that are refused, nor by their ABOR") {
-  Dialogue d({.timeouts = {.login = std::chrono::milliseconds{7}}});
+  config::Timeouts timeouts;
+  timeouts.login = config::Milliseconds{7};
+  Dialogue d({.timeouts = &timeouts});
   d.connect().backend({"220 x"});
   CHECK(d.timer == std::chrono::milliseconds{7});
   d.timer.reset();
