@@ -230,9 +230,9 @@ class Bandwidth(unittest.TestCase):
     def found(self, name):
         return FOUND[name].result(seconds(60))
 
-    def assert_rate(self, moved, took, rate=RATE):
+    def assert_rate(self, moved, took, rate=RATE, *, set_up=0.0):
         self.assertLess(moved / took, rate * (1 + TOLERANCE))
-        self.assertGreater(moved / (took - min(LATENESS.total, took / 2)), rate * (1 - TOLERANCE))
+        self.assertGreater(moved / (took - min(LATENESS.total + set_up, took / 2)), rate * (1 - TOLERANCE))
 
     def test_each_transfer(self):
         took, held_back = self.found("transfers")
@@ -250,7 +250,8 @@ class Bandwidth(unittest.TestCase):
     def test_session(self):
         took, held_back = self.found("session")
         self.assertLess(took[0], 0.3 + LATENESS.total)
-        self.assert_rate(4 * 1500 - 2048, sum(took), 2048)  # the first portion is there at once
+        # The first portion is there at once, and setting up a transfer takes its time.
+        self.assert_rate(4 * 1500 - 2048, sum(took), 2048, set_up=seconds(0.1))
         self.assertGreaterEqual(held_back, 2)
 
     def test_user(self):
