@@ -9,7 +9,8 @@ import sys
 def main():
     host, port, *command = sys.argv[1:]
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    server = socket.create_server((host, int(port)), backlog=128)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.create_server((host, int(port)), family=family, backlog=128)
     while True:
         client, _ = server.accept()
         if os.fork() == 0:

@@ -245,9 +245,10 @@ def opened_pipes(pid):
     """The pipes that the process keeps, opened here for the time of one look each."""
     folder = f"/proc/{pid}/fd"
     for name in os.listdir(folder):
-        if os.readlink(f"{folder}/{name}").startswith("pipe:"):
-            with _closed(os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NONBLOCK)) as descriptor:
-                yield descriptor
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(f"{folder}/{name}").startswith("pipe:"):
+                with _closed(os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NONBLOCK)) as descriptor:
+                    yield descriptor
 
 
 class Clock(unittest.TestCase):
