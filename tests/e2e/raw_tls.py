@@ -3,7 +3,7 @@
 import socket
 import ssl
 
-from raw import Raw
+from raw import Raw, read_all
 from waiting import seconds, until
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -96,8 +96,7 @@ class RawTls(Raw):
         data = self.wrap(data)
         received = b""
         if upload is None:
-            while part := data.recv(1 << 18):
-                received += part
+            received = read_all(data)
         else:
             data.sendall(upload)
         data.unwrap().close()
