@@ -116,10 +116,10 @@ std::string read_password(std::string_view text, Issues& issues) {
 
 void read_files(Config& config, const Files& files, Issues& issues) {
   for (auto& [name, backend] : config.backends) {
-    if (!backend.health.password_file) continue;
-    const std::string pointer = "/backends/" + pointer_step(name) + "/health/password_file";
-    read_file(*backend.health.password_file, pointer, files, issues,
-              [&](std::string_view text, Issues& found) { backend.health.password = read_password(text, found); });
+    Health& health = backend.health;
+    if (!health.password_file) continue;
+    read_file(*health.password_file, "/backends/" + pointer_step(name) + "/health/password_file", files, issues,
+              [&health](std::string_view text, Issues& found) { health.password = read_password(text, found); });
   }
 
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
