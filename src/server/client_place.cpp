@@ -68,16 +68,16 @@ void ClientPlace::log_out() {
 bool ClientPlace::login_failed(const config::Limits& limits) {
   if (client_ == nullptr || limits.failed_logins == 0) return false;
   const auto now = monotonic_now();
-  std::optional<ftp::Address> client;
+  ftp::Address client;
   const bool too_many = shared_->clients.with([&](gateway::ClientTable& table) {
     client = client_->key;
     return table.login_failed(*client_, now, limits);
   });
-  if (!too_many) return is_banned(*shared_, *client, now);
+  if (!too_many) return is_banned(*shared_, client, now);
   shared_->metrics.limit_hit(Limit::FailedLogins);
-  const ftp::Cidr network = gateway::client_network(*client, limits);
+  const ftp::Cidr network = gateway::client_network(client, limits);
   const auto bans = shared_->bans.with([&](gateway::BanList& list) {
-    if (!list.holds(*client, now)) {
+    if (!list.holds(client, now)) {
       list.add(network, now + limits.ban_time, "too many failed logins", gateway::BanList::By::Gateway);
     }
     return list.size();

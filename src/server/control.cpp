@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
 #include <future>
 #include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "observe/log.h"
@@ -98,11 +100,15 @@ observe::Overview Control::overview() {
 }
 
 std::pair<std::vector<observe::SessionStatus>, std::size_t> Control::sessions(std::size_t limit) {
-  std::vector<std::size_t> counts;
-  for (const auto& count : ask<std::size_t>([](Worker& worker) { return worker.session_count(); })) {
-    counts.push_back(count.value_or(0));
+  std::vector<std::size_t> transferring;
+  std::vector<std::size_t> others;
+  for (const auto& counts : ask<Worker::SessionCounts>([](Worker& worker) { return worker.session_counts(); })) {
+    transferring.push_back(counts ? counts->transferring : 0);
+    others.push_back(counts ? counts->others : 0);
   }
-  const auto shares = observe::shares(counts, limit);
+  auto shares = observe::shares(transferring, limit);
+  const std::size_t room = limit - std::accumulate(shares.begin(), shares.end(), std::size_t{0});
+  std::ranges::transform(shares, observe::shares(others, room), shares.begin(), std::plus{});
   std::vector<observe::SessionStatus> all;
   const auto question = [shares](Worker& worker) { return worker.status(shares[worker.index()]); };
   // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks): as in traces()

@@ -40,6 +40,7 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   /// The process is about to end: finish what runs, then close.
   void drain();
   [[nodiscard]] observe::SessionStatus status() const;
+  [[nodiscard]] bool has_transfer() const { return relay_ != nullptr; }
   [[nodiscard]] observe::SessionTrace trace() const { return log_.trace(); }
   [[nodiscard]] const ftp::Endpoint& client() const { return client_address_; }
   /// Ends it now, with a last word to the client, which has a second to take it. False: it has ended before.

@@ -66,7 +66,12 @@ class Worker {
   bool drop_lease(const gateway::Lease& lease, LeaseEnd why = LeaseEnd::Dropped);
   void stop_waiting(std::uint64_t session);
   // For the admin API, on this worker's thread.
-  [[nodiscard]] std::size_t session_count() const { return sessions_.size(); }
+  struct SessionCounts {
+    std::size_t transferring = 0;
+    std::size_t others = 0;
+  };
+  [[nodiscard]] SessionCounts session_counts() const;
+  /// Those that transfer first.
   [[nodiscard]] std::vector<observe::SessionStatus> status(std::size_t limit) const;
   [[nodiscard]] std::vector<observe::SessionTrace> traces(std::optional<std::uint64_t> session,
                                                           const std::optional<ftp::Address>& client) const;

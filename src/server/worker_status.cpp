@@ -13,12 +13,20 @@ constexpr std::size_t kMostTraces = 50;
 
 }  // namespace
 
+Worker::SessionCounts Worker::session_counts() const {
+  SessionCounts counts;
+  for (const auto& [id, session] : sessions_) ++(session->has_transfer() ? counts.transferring : counts.others);
+  return counts;
+}
+
 std::vector<observe::SessionStatus> Worker::status(std::size_t limit) const {
   std::vector<observe::SessionStatus> all;
   all.reserve(std::min(limit, sessions_.size()));
-  for (const auto& [id, session] : sessions_) {
-    if (all.size() == limit) break;
-    all.push_back(session->status());
+  for (const bool transferring : {true, false}) {
+    for (const auto& [id, session] : sessions_) {
+      if (all.size() == limit) return all;
+      if (session->has_transfer() == transferring) all.push_back(session->status());
+    }
   }
   return all;
 }

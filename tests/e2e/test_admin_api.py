@@ -111,6 +111,8 @@ class Reading(Api):
         for limit in range(10):
             sessions = self.get(f"/api/v1/sessions?limit={limit}")
             self.assertEqual((len(sessions["sessions"]), sessions["total"]), (min(limit, 8), 8))
+            # Who transfers comes first, on whichever worker.
+            self.assertEqual(sum(one["transfer"] is not None for one in sessions["sessions"]), min(limit, 1))
         self.get("/api/v1/sessions?limit=many", status=400)
         data.close()
         self.assertEqual(other.command("NOOP").code, 200)
