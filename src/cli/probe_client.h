@@ -23,7 +23,7 @@ struct ProbeRequest {
   bool any_certificate = false;  ///< The password goes also to a server whose certificate is wrong.
   bool active = false;
   std::chrono::milliseconds timeout{5000};               ///< Of each step; all of them take twelve times that at most.
-  std::function<void(std::string_view step)> on_step{};  ///< Is told what is tried next.
+  std::function<void(std::string_view step)> on_step;  ///< Is told what is tried next.
 };
 
 /// One session with a server: asks for everything once and writes down what happened. Judges nothing.
@@ -41,7 +41,6 @@ class ProbeClient {
   bool secure();
   [[nodiscard]] bool may_send_password() const;
   bool tls_on_control();
-  void read_certificate(TlsFacts& tls) const;
   Answer log_in();
   void protect_data(TlsFacts& tls);
   void features();
