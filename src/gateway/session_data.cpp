@@ -71,7 +71,8 @@ void Session::ask_backend(ftp::Verb verb, std::string_view argument) {
 }
 
 void Session::ask_backend_again(ftp::Verb verb) {
-  ask_backend(verb, set_up_->gateway_at ? active_argument(verb, *set_up_->gateway_at) : std::string{});
+  const std::optional<ftp::Endpoint> at = set_up_->gateway_at;
+  ask_backend(verb, at ? active_argument(verb, *at) : std::string{});
 }
 
 void Session::take_data_reply(const ftp::ReplyLine& line) {
@@ -124,8 +125,9 @@ void Session::finish_data_reply(int code) {
     return run_queued();
   }
   if (data_.plan().backend == Mode::Passive) {
-    const bool low = set_up_->backend_data && set_up_->backend_data->port < 1024 && !backend_.allow_low_data_ports;
-    if (!set_up_->backend_data || low) {
+    const std::optional<ftp::Endpoint> told = set_up_->backend_data;
+    const bool low = told && told->port < 1024 && !backend_.allow_low_data_ports;
+    if (!told || low) {
       warn(low ? "the backend's passive port is below 1024 (backends.*.allow_low_data_ports)"
                : ftp::error_text(set_up_->backend_error.value_or(ftp::AddressError::NoAddress)),
            set_up_->backend_answer);
@@ -136,10 +138,8 @@ void Session::finish_data_reply(int code) {
       backend_.lacks_epsv = true;
     }
     std::optional<ftp::Address> address;
-    if (is_trusted(set_up_->backend_data->address, backend_.data_address, backend_.trusted_data)) {
-      address = set_up_->backend_data->address;
-    }
-    data_.backend_at(address, set_up_->backend_data->port);
+    if (is_trusted(told->address, backend_.data_address, backend_.trusted_data)) address = told->address;
+    data_.backend_at(address, told->port);
   }
   // A server forgets its REST over a command that the client didn't send; the client doesn't know, so it is said again.
   if (!restart_.empty() && backend_setup_ != data_.plan().asked) {
@@ -155,8 +155,8 @@ void Session::finish_data_reply(int code) {
 void Session::backend_is_set_up() {
   if (data_.plan().client == Mode::Passive) {
     data_.leasing();
-    return send(TakeLease{options_.same_ports && set_up_->backend_data ? std::optional(set_up_->backend_data->port)
-                                                                       : std::nullopt});
+    const std::optional<ftp::Endpoint> told = set_up_->backend_data;
+    return send(TakeLease{options_.same_ports && told ? std::optional(told->port) : std::nullopt});
   }
   const std::string verb(ftp::verb_name(data_.plan().asked));
   client_is_set_up(ftp::write_reply(200, verb + " command successful."), verb + " " + set_up_->asked_argument);
@@ -182,9 +182,10 @@ void Session::on(const LeaseRefused& refused) {
 /// `told` is the reply to the client; `client_side` says for the trace what is behind it.
 void Session::client_is_set_up(std::string_view told, std::string_view client_side) {
   data_.is_set_up();
-  const std::string backend_side = set_up_->gateway_at ? std::string(ftp::verb_name(backend_setup_)) + " " +
-                                                             active_argument(backend_setup_, *set_up_->gateway_at)
-                                                       : set_up_->backend_answer;
+  const std::optional<ftp::Endpoint> at = set_up_->gateway_at;
+  const std::string backend_side =
+      at ? std::string(ftp::verb_name(backend_setup_)) + " " + active_argument(backend_setup_, *at)
+         : set_up_->backend_answer;
   send(Note{RewriteNote{data_.plan().asked, backend_side, std::string(client_side)}});
   set_up_.reset();
   answer(data_.plan().asked, told);
