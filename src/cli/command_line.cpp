@@ -89,6 +89,7 @@ int run(const std::string& path, const config::Flags& flags) {
     print(config.error());
     return 1;
   }
+  server::prepare_to_give_up(*config);
   server::Service service(std::move(*config), read);
   if (const auto started = service.start(); !started) {
     observe::close_log();

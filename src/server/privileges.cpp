@@ -57,8 +57,12 @@ bool is_low(std::uint16_t port) { return port != 0 && port < 1024; }
 
 /// For ports that are bound later: by a reload, or for a data connection.
 bool binds_low_ports(const config::Config& config) {
+  const auto allows_active = [](const config::Listener& one) {
+    return one.policy.allow_active ||
+           std::ranges::any_of(one.routes, [](const config::Route& route) { return route.policy.allow_active; });
+  };
   const bool at_listeners = std::ranges::any_of(config.listeners, [&](const config::Listener& one) {
-    return is_low(one.address.port) || (config.policy.allow_active && is_low(one.active_source_port));
+    return is_low(one.address.port) || (is_low(one.active_source_port) && allows_active(one));
   });
   const bool at_backends = std::ranges::any_of(config.backends, [](const auto& named) {
     const auto& ports = named.second.active_ports;
@@ -134,6 +138,10 @@ std::expected<void, std::string> become(const std::string& user, const Account& 
 }  // namespace
 
 void refuse_new_privileges() { ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+
+void prepare_to_give_up(const config::Config& config) {
+  if (config.seccomp && kHasSyscallFilter) refuse_io_uring();
+}
 
 std::expected<Privileges, std::string> give_up_privileges(const config::Config& config) {
   Privileges result{.user = config.user.value_or(std::to_string(::geteuid()))};

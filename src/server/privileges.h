@@ -12,6 +12,9 @@ namespace pasvgate::server {
 /// thread.
 void refuse_new_privileges();
 
+/// Before the first loop, what has to be before it.
+void prepare_to_give_up(const config::Config& config);
+
 /// What the process still may; for the log.
 struct Privileges {
   std::string user;                 ///< Name or number.

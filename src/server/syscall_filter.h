@@ -14,4 +14,8 @@ extern const bool kHasSyscallFilter;
 /// known here fails with ENOSYS. The error is a sentence.
 std::expected<void, std::string> install_syscall_filter();
 
+/// To be called before the first loop of a process that will have the filter: newer libuv has an io_uring for a loop if
+/// it can, and ends the process when that stops working.
+void refuse_io_uring();
+
 }  // namespace pasvgate::server

@@ -94,7 +94,12 @@ TEST_CASE("filter: arguments" * doctest::skip(!kHasSyscallFilter)) {
       {"DNS", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0, 0},
       {"syslog", AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, 0},
       {"getaddrinfo", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0, 0},
+      {"TCP by its name", AF_INET6, SOCK_STREAM, IPPROTO_TCP, 0},
       {"raw", AF_INET, SOCK_RAW, IPPROTO_ICMP, ENOSYS},
+      {"MPTCP", AF_INET, SOCK_STREAM, 262, ENOSYS},
+      {"SCTP", AF_INET, SOCK_STREAM, IPPROTO_SCTP, ENOSYS},
+      {"ping", AF_INET, SOCK_DGRAM, IPPROTO_ICMP, ENOSYS},
+      {"UDP-Lite", AF_INET6, SOCK_DGRAM, IPPROTO_UDPLITE, ENOSYS},
       {"packets", AF_PACKET, SOCK_RAW, 0, ENOSYS},
       {"netfilter", AF_NETLINK, SOCK_RAW, 12, ENOSYS},
       {"Bluetooth", AF_BLUETOOTH, SOCK_STREAM, 0, ENOSYS},
@@ -151,4 +156,34 @@ TEST_CASE("filter: holds for threads that were there before" * doctest::skip(!kH
   ::waitpid(child, &status, 0);
   REQUIRE(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGSYS);
+}
+
+TEST_CASE("filter: io_uring seems to be missing from the start" * doctest::skip(!kHasSyscallFilter)) {
+  CHECK(end_of([] { return error_of(::syscall(SYS_io_uring_setup, 1, nullptr)); }) == exit_with(ENOSYS));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    refuse_io_uring();
+    const int error = error_of(::syscall(SYS_io_uring_setup, 1, nullptr));
+    ::_exit(error == ENOSYS && ::getppid() > 0 && install_syscall_filter() ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(status == 0);
+}
+
+TEST_CASE("filter: pairs of sockets are local, and /proc/self/mem belongs to root" *
+          doctest::skip(!kHasSyscallFilter)) {
+  CHECK(end_of([] {
+          int pair[2];
+          return error_of(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+        }) == exit_with(0));
+  CHECK(end_of([] {
+          int pair[2];
+          return error_of(::socketpair(AF_VSOCK, SOCK_STREAM, 0, pair));
+        }) == exit_with(ENOSYS));
+  CHECK(end_of([] {
+          struct stat mem{};
+          return error_of(::stat("/proc/self/mem", &mem)) != 0 || mem.st_uid != 0 ? 1 : 0;
+        }) == exit_with(0));
 }
