@@ -159,4 +159,13 @@ std::string canonical_verb(std::string_view name) {
 
 std::string_view verb_name(Verb verb) { return kNames[std::to_underlying(verb)]; }
 
+bool is_anonymous(std::string_view user) {
+  const auto is = [&](std::string_view name) {
+    return std::ranges::equal(user, name, [](char one, char other) {
+      return (one >= 'A' && one <= 'Z' ? static_cast<char>(one - 'A' + 'a') : one) == other;
+    });
+  };
+  return is("anonymous") || is("ftp");
+}
+
 }  // namespace pasvgate::ftp

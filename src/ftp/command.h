@@ -53,4 +53,7 @@ std::string canonical_verb(std::string_view name);
 /// "RETR", "OTHER": the label of a verb in metrics and logs.
 std::string_view verb_name(Verb verb);
 
+/// The names of anonymous FTP (RFC 1635), in whatever case.
+bool is_anonymous(std::string_view user);
+
 }  // namespace pasvgate::ftp

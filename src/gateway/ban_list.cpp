@@ -29,12 +29,12 @@ BanList::Networks::iterator BanList::erase(Networks& networks, Networks::iterato
   return networks.erase(ban);
 }
 
-bool BanList::holds(const ftp::Address& client, Instant now) const {
+bool BanList::holds(const ftp::Address& client, Instant now, Bans which) const {
   return std::ranges::any_of(by_length_, [&](const auto& one) {
     const auto& [length, networks] = one;
     if (length.first != client.family()) return false;
     const auto ban = networks.find(ftp::masked(client, length.second));
-    return ban != networks.end() && now < ban->second.until;
+    return ban != networks.end() && now < ban->second.until && (which == Bans::All || !ban->second.place);
   });
 }
 

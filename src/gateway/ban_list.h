@@ -31,7 +31,8 @@ class BanList {
   void add(const ftp::Cidr& network, Instant until, std::string why, By by = By::Operator);
   /// False: there is none.
   bool lift(const ftp::Cidr& network);
-  [[nodiscard]] bool holds(const ftp::Address& client, Instant now) const;
+  enum class Bans : std::uint8_t { All, OfOperators };
+  [[nodiscard]] bool holds(const ftp::Address& client, Instant now, Bans which = Bans::All) const;
   /// Those that aren't over, which the list forgets.
   std::vector<Ban> current(Instant now);
   [[nodiscard]] std::size_t size() const { return size_; }  ///< With those that are over and not forgotten yet.

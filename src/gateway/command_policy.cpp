@@ -47,7 +47,7 @@ bool sets_time(std::string_view argument) {
   argument.remove_prefix(std::min(argument.find_first_not_of(" \t"), argument.size()));
   const std::size_t end = argument.find_first_of(" \t");
   if (end == std::string_view::npos || argument.find_first_not_of(" \t", end) == std::string_view::npos) return false;
-  return argument.find_first_not_of("0123456789") >= 8;
+  return argument.find_first_not_of("0123456789") >= 12;  // with hours and minutes; a name may begin with a date
 }
 
 bool reads_only(std::string_view verb, const ftp::Command& command) {

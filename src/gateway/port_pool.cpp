@@ -101,7 +101,7 @@ std::optional<Lessee> PortPool::claim(std::size_t index, const ftp::Address& cli
   const auto found = leases.find(client_key);
   if (found == leases.end()) {
     const auto range = std::ranges::find(ranges_, client_key, &Range::key);
-    if (range == ranges_.end()) return std::nullopt;
+    if (range == ranges_.end() || blind_transfers(client) >= leases_per_client_) return std::nullopt;
     if (lease_id != nullptr) *lease_id = 0;
     return range->lessee;
   }

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "gateway/command_policy.h"
 #include "gateway/session.h"
 
 // A session whose backend depends on USER. The gateway greets the client and answers what may come before USER; then it
@@ -166,7 +167,8 @@ void Session::connect_for(const Verdict& verdict) {
   front_->login = verdict.user;
   front_->untold.clear();
   for (const std::string& line : {front_->utf8, front_->clnt, front_->host.empty() ? "" : "HOST " + front_->host}) {
-    if (!line.empty()) front_->untold.push_back(line);
+    if (line.empty() || refused_command(ftp::Command::parse(line), *options_.policy)) continue;
+    front_->untold.push_back(line);
   }
   send(ConnectBackend{verdict.target, std::string(verdict.user)});
 }

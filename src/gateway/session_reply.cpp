@@ -93,6 +93,23 @@ void Session::take_stray(const ftp::ReplyLine& line) {
   to_client(line.line);  // F6: banners that are no replies
 }
 
+namespace {
+
+/// What lets a user in: 230, 232 with security data, and whatever is good of a password (202: one wasn't needed). Some
+/// servers say 202 to an ACCT that nobody may give yet.
+bool is_login(ftp::Verb verb, int code) {
+  if (verb == ftp::Verb::Pass) return code >= 200 && code < 300;
+  return (verb == ftp::Verb::User || verb == ftp::Verb::Acct) && (code == 230 || code == 232);
+}
+
+/// A password that isn't taken isn't, whatever the code; but one that nobody asked for (503) is none.
+bool is_failed_login(ftp::Verb verb, int code) {
+  if (verb == ftp::Verb::Pass) return code >= 400 && code != 503;
+  return (verb == ftp::Verb::User || verb == ftp::Verb::Acct) && (code == 530 || code == 430 || code == 532);
+}
+
+}  // namespace
+
 void Session::take_plain_reply(const ftp::ReplyLine& line) {
   using enum ftp::ReplyLine::Place;
   const bool is_first = line.place == First || line.place == Only;
@@ -102,8 +119,7 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
     if (line.ends_reply()) answering_ = nullptr;
     return;
   }
-  const bool asks = verb == ftp::Verb::User || verb == ftp::Verb::Pass || verb == ftp::Verb::Acct;
-  if (options_.counts_users && asks && is_first && line.is_success()) return count_user(line);
+  if (options_.counts_users && is_first && is_login(verb, line.code)) return count_user(line);
   pass_plain_reply(line);
 }
 
@@ -185,8 +201,6 @@ void Session::take_feat_reply(const ftp::ReplyLine& line) {
 }
 
 void Session::note_login(const Pending& command, int code) {
-  const bool asks =
-      command.verb == ftp::Verb::User || command.verb == ftp::Verb::Pass || command.verb == ftp::Verb::Acct;
   if (command.verb == ftp::Verb::Rein && code == 220) {
     if (options_.counts_users && logged_in_) send(CountUser{});
     ascii_ = true;
@@ -195,13 +209,12 @@ void Session::note_login(const Pending& command, int code) {
     asked_user_.clear();
     if (front_) front_->forget();
   }
-  if (!asks || code == 331 || code == 332) return;
-  if (code >= 200 && code < 300) {
+  if (is_login(command.verb, code)) {
     if (!logged_in_) send(Note{LoginNote{asked_user_, true}});
     user_ = asked_user_;
     logged_in_ = true;
     if (front_) front_->logged_in();
-  } else if (code == 530 || code == 430 || code == 532) {
+  } else if (is_failed_login(command.verb, code)) {
     send(Note{LoginNote{asked_user_, false}});
     asked_user_ = user_;
   }

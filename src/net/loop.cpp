@@ -182,6 +182,7 @@ void Poll::GiveToLoop::operator()(Loop::Watch* watch) const noexcept {
 Timer::Timer(Loop& loop, Callback on_fire) : alarm_(new Loop::Alarm(loop, std::move(on_fire))) {}
 
 void Timer::start(std::chrono::milliseconds delay) {
+  if (!alarm_) return;
   Loop& loop = alarm_->loop;
   const auto count = std::max<std::chrono::milliseconds::rep>(delay.count(), 0);
   loop.timers_.start(*alarm_, loop.now() + static_cast<std::uint64_t>(count));

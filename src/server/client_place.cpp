@@ -20,8 +20,10 @@ constexpr TurnedAway kTooMany{Limit::SessionsPerClient, "limits.sessions_per_cli
 constexpr TurnedAway kTooFast{Limit::ConnectionsPerSecond, "limits.connections_per_second is reached",
                               "421 Too many new sessions from your address, try again later.\r\n"};
 
-bool is_banned(Shared& shared, const ftp::Address& client, gateway::Instant now) {
-  return shared.has_bans && shared.bans.with([&](const gateway::BanList& bans) { return bans.holds(client, now); });
+bool is_banned(Shared& shared, const ftp::Address& client, gateway::Instant now,
+               gateway::BanList::Bans which = gateway::BanList::Bans::All) {
+  return shared.has_bans &&
+         shared.bans.with([&](const gateway::BanList& bans) { return bans.holds(client, now, which); });
 }
 
 bool may_connect(const ftp::Address& client, const config::Policy& policy) {
@@ -34,8 +36,11 @@ std::expected<ClientPlace, TurnedAway> ClientPlace::take(Shared& shared, const f
                                                          const config::Policy& policy, const config::Limits& limits) {
   const auto now = monotonic_now();
   if (!may_connect(client, policy)) return std::unexpected(kNotAllowed);
-  if (is_banned(shared, client, now)) return std::unexpected(kBanned);
-  if (ftp::holds(limits.exempt_clients, client)) return ClientPlace(shared, nullptr);
+  const bool is_exempt = ftp::holds(limits.exempt_clients, client);
+  using enum gateway::BanList::Bans;
+  // A neighbour in its network may have earned the gateway's.
+  if (is_banned(shared, client, now, is_exempt ? OfOperators : All)) return std::unexpected(kBanned);
+  if (is_exempt) return ClientPlace(shared, nullptr);
   const auto entered =
       shared.clients.with([&](gateway::ClientTable& table) { return table.enter(client, now, limits); });
   if (entered) return ClientPlace(shared, *entered);

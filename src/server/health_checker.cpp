@@ -118,9 +118,10 @@ class HealthChecker::Probe final : public net::Stream::Listener {
 
   void say_quit() {
     tell(Result::Ok, "");
+    // First, as sending may find the server gone, and be the end of this check.
+    timer_.start(kFarewell);
     stream_->queue("QUIT\r\n");
     stream_->flush();
-    timer_.start(kFarewell);
   }
 
   void timed_out() {

@@ -15,7 +15,7 @@ import servers
 import tap
 from certificates import tls_sections
 from harness import Gateway
-from raw import Raw
+from raw import Raw, reset
 from stub import Stub
 from waiting import free_port, seconds, until
 
@@ -261,6 +261,21 @@ class Checks(Group):
         self.wait_checks(2, "failed", 2)
         self.assertEqual(self.up(2), 0)
         self.assertIn("its greeting is 421", self.gateway.log_text())
+
+    def test_servers_that_reset_instead_of_a_farewell(self):
+        """Whatever moment they choose: the check is what it was, and the gateway lives."""
+        for number, stub in enumerate(self.stubs):
+            def greeting(session, number=number):
+                session.reply(f"220 server {number}")
+                reset(session.sock)
+                raise ConnectionAbortedError
+            stub.greeting = greeting
+        self.start(strategy="round_robin", proxy_protocol="v1",
+                   health={"check": "greeting", "interval": "100ms", "timeout": "300ms", "fall": 2, "rise": 2})
+        until(lambda: self.gateway.metric("backend_checks_total") >= 30, 10, "many checks")
+        for number, stub in enumerate(self.stubs):
+            stub.greeting = f"220 server {number}"
+        until(lambda: [self.up(number) for number in range(3)] == [1, 1, 1], 10, "all up")
 
     def test_tcp(self):
         """Silence is good enough, a closed port isn't."""

@@ -149,3 +149,8 @@ TEST_CASE("masked_reply: a server that repeats the user repeats no password (G32
     CHECK(masked_reply(row.line) == row.shown);
   }
 }
+
+TEST_CASE("is_anonymous: RFC 1635's names, in any case") {
+  for (const char* user : {"anonymous", "ftp", "Anonymous", "FTP"}) CHECK(is_anonymous(user));
+  for (const char* user : {"", "anonymou", "anonymouss", "ftps", "anna", "f"}) CHECK_FALSE(is_anonymous(user));
+}

@@ -72,3 +72,13 @@ TEST_CASE("bans: the gateway's own are bounded, the oldest goes; the operator's 
   CHECK(bans.current(20s).empty());
   CHECK(bans.empty());
 }
+
+TEST_CASE("bans: of operators alone") {
+  BanList bans;
+  const auto client = ftp::Address::v4({192, 0, 2, 7});
+  bans.add(*ftp::Cidr::parse("192.0.2.0/24"), 1000ms, "guessed", BanList::By::Gateway);
+  CHECK(bans.holds(client, 0ms));
+  CHECK_FALSE(bans.holds(client, 0ms, BanList::Bans::OfOperators));
+  bans.add(*ftp::Cidr::parse("192.0.2.7/32"), 1000ms, "ordered");
+  CHECK(bans.holds(client, 0ms, BanList::Bans::OfOperators));
+}

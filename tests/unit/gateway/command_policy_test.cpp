@@ -55,6 +55,7 @@ TEST_CASE("policy: read only") {
       {"MDTM 20261121190000", "ok"},  // a file's name
       {"MDTM 20261121190000 ", "ok"},
       {"MDTM 2026 x", "ok"},
+      {"MDTM 20261121 report.pdf", "ok"},  // so is this
       {"XPWD", "ok"},
       {"P@SW", "ok"},
       {"QUIT", "ok"},

@@ -112,6 +112,21 @@ TEST_CASE("blind transfers are the client's, and all that hold its range learn o
   CHECK_FALSE(pool.has_blind_transfers());
 }
 
+TEST_CASE("blind transfers at one time are bounded as a client's leases are") {
+  PortPool pool(ports(3), 2, 1, 1);
+  const gateway::Lessee blind{7};
+  pool.take_range(client(1), blind);
+  pool.take_range(client(2), {8});
+  for (int count = 0; count < 2; ++count) {
+    CHECK(pool.claim(0, client(1)) == blind);
+    pool.blind_moved(client(1), 1);
+  }
+  CHECK_FALSE(pool.claim(0, client(1)));
+  CHECK(pool.claim(0, client(2)) == gateway::Lessee{8});
+  pool.blind_moved(client(1), -1);
+  CHECK(pool.claim(0, client(1)) == blind);
+}
+
 TEST_CASE("a client's share is bounded, and another's is not touched by it") {
   PortPool pool(ports(10), 2, 1, 1);
   CHECK(pool.take(client(1), {1}));

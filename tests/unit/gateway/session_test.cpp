@@ -44,6 +44,24 @@ TEST_CASE("230 straight after USER is a login, 530 a failed one") {
   CHECK(d.logins[1].ok);
 }
 
+TEST_CASE("what is a login, and what isn't") {
+  // Pure-FTPd says 202 to an ACCT before the login: nobody is in.
+  Dialogue d;
+  d.connect().backend({"220 x"}).client("USER a").backend({"331 go on"}).client("ACCT b").backend({"202 who are you?"});
+  CHECK(d.logins.empty());
+  d.client("PASS c").backend({"202 no need"});
+  REQUIRE(d.logins.size() == 1);
+  CHECK(d.logins[0].ok);
+  // A password that isn't taken, in whatever words.
+  for (const char* reply : {"530 no", "430 no", "500 no", "501 no", "550 no"}) {
+    CAPTURE(reply);
+    Dialogue failed;
+    failed.connect().backend({"220 x"}).client("USER a").backend({"331 go on"}).client("PASS b").backend({reply});
+    REQUIRE(failed.logins.size() == 1);
+    CHECK_FALSE(failed.logins[0].ok);
+  }
+}
+
 TEST_CASE("PASV: 227 rewritten to the advertised address and the leased port, backend read for its port only") {
   auto d = Dialogue::logged_in();
   d.client("PASV");
