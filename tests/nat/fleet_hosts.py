@@ -2,6 +2,8 @@
 
     clients 203.0.113.100-129 --- 203.0.113.10 edge 10.0.0.1 --- gateways 10.0.0.11-13
                                   HAProxy, nftables          --- server 10.0.0.20
+
+The edge has addresses of its own, as one of two, and the shared ones beside them, as keepalived would have added them.
 """
 
 import os
@@ -21,6 +23,7 @@ from waiting import accepts, seconds, until
 
 FILES, KUBERNETES = ROOT / "deploy/fleet-hosts", ROOT / "deploy/kubernetes/fleet"
 PUBLIC, EDGE, SERVER = "203.0.113.10", "10.0.0.1", "10.0.0.20"
+EDGE_OWN = {"outside": "203.0.113.12", "inside": "10.0.0.2"}
 GATEWAYS = ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
 CLIENTS = [f"203.0.113.{100 + i}" for i in range(30)]
 PORTS_EACH = 100
@@ -48,7 +51,8 @@ class Fleet(network.Network):
         edge = self.name("edge")
         for bridge, address in (("outside", PUBLIC), ("inside", EDGE)):
             ip("-n", edge, "link", "add", bridge, "type", "bridge")
-            ip("-n", edge, "address", "add", f"{address}/24", "dev", bridge)
+            for one in (EDGE_OWN[bridge], address):
+                ip("-n", edge, "address", "add", f"{one}/24", "dev", bridge)
             ip("-n", edge, "link", "set", bridge, "up")
         for host, addresses in self.HOSTS.items():
             space = self.name(host)
