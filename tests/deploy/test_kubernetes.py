@@ -222,6 +222,17 @@ class Generated(unittest.TestCase):
         done = pasvgate("check", ROOT / "deploy/fleet-hosts/pasvgate.json")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
+    def test_time_to_drain_on_hosts(self):
+        """systemd's SIGKILL comes after the drain of every configuration that is for its unit."""
+        unit = (ROOT / "deploy/systemd/pasvgate.service").read_text("utf-8")
+        most = int(re.search(r"^TimeoutStopSec=(\d+)$", unit, flags=re.M)[1])
+        default = re.search(r'^### drain_timeout\n.*?^\*\*Default:\*\* `"(\d+)s"`', (ROOT / "conf/README.md").read_text("utf-8"),
+                            flags=re.M | re.S)[1]
+        self.assertLessEqual(int(default) + 5, most)
+        for file in (*(ROOT / "conf").glob("*.json"), *(ROOT / f"deploy/{name}/pasvgate.json" for name in ("debian", "fleet-hosts"))):
+            if said := re.search(r'^  "drain_timeout": "(\d+)([sm])"', file.read_text("utf-8"), flags=re.M):
+                self.assertLessEqual(int(said[1]) * {"s": 1, "m": 60}[said[2]] + 5, most, file)
+
 
 if __name__ == "__main__":
     tap.main()
