@@ -64,7 +64,10 @@ class Fleet(network.Network):
             if host.startswith("gateway"):
                 ip("-n", space, "route", "add", "default", "via", EDGE)
         self.run("edge", lambda: open("/proc/sys/net/ipv4/ip_forward", "w", encoding="ascii").write("1"))
-        self.run("edge", lambda: subprocess.run(["nft", "-f", FILES / "nftables.conf"], check=True, capture_output=True))
+        for _ in range(2):  # as at a reload
+            self.run("edge", lambda: subprocess.run(["nft", "-f", FILES / "nftables.conf"], check=True, capture_output=True))
+        rules = self.run("edge", lambda: subprocess.run(["nft", "list", "ruleset"], check=True, capture_output=True, text=True))
+        assert rules.stdout.count("dnat to") == 1, rules.stdout
 
     def start_gateway(self, index, server):
         """As its host would: the index is the one thing that they don't have in common."""
