@@ -86,6 +86,11 @@ class Package(unittest.TestCase):
             self.assertTrue(self.root.file(path).exists(), path)
         # Not before its administrator has said which server it stands before.
         self.assertNotEqual(self.root.run("systemctl", "is-enabled", "pasvgate", check=False)[0], 0)
+        # Into an image, where nobody has mounted /proc.
+        done = subprocess.run(["chroot", self.root.path, "/var/lib/dpkg/info/pasvgate.postinst", "configure"], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("/proc", done.stdout)
 
     def test_2_unit(self):
         # Debian 12's systemd finds more in its own units.
