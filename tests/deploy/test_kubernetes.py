@@ -124,6 +124,14 @@ class Rendered(unittest.TestCase):
                 target = scaler["spec"]["scaleTargetRef"]
                 self.assertIn((target["kind"], target["name"]), known)
 
+    def test_namespace(self):
+        """It is there, so that a first `apply` has where to put the rest, and enforces what the pods below keep to."""
+        for name in SETS:
+            (namespace,) = of_kind(name, "Namespace")
+            self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
+            self.assertEqual({one["metadata"]["namespace"] for one in rendered(name) if one is not namespace},
+                             {namespace["metadata"]["name"]})
+
     def test_restricted_profile(self):
         """What the Pod Security Standard `restricted` asks, of every container."""
         for name in SETS:
