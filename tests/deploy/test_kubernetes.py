@@ -123,6 +123,9 @@ class Rendered(unittest.TestCase):
             for scaler in of_kind(name, "HorizontalPodAutoscaler"):
                 target = scaler["spec"]["scaleTargetRef"]
                 self.assertIn((target["kind"], target["name"]), known)
+                # Two that set the number would fight: each `apply` would undo what the scaler chose.
+                (scaled,) = (one for one in rendered(name) if (one["kind"], one["metadata"]["name"]) == (target["kind"], target["name"]))
+                self.assertNotIn("replicas", scaled["spec"])
 
     def test_namespace(self):
         """It is there, so that a first `apply` has where to put the rest, and enforces what the pods below keep to."""
