@@ -115,8 +115,6 @@ class Rendered(unittest.TestCase):
                 for volume in pod["volumes"]:
                     if "configMap" in volume:
                         self.assertIn(("ConfigMap", volume["configMap"]["name"]), known)
-                    if "secret" in volume:
-                        self.assertIn(("Secret", volume["secret"]["secretName"]), known)
                 volumes = {volume["name"] for volume in pod["volumes"]}
                 for one in pod["containers"] + pod.get("initContainers", []):
                     self.assertLessEqual({mount["name"] for mount in one.get("volumeMounts", [])}, volumes)
@@ -176,6 +174,12 @@ class Rendered(unittest.TestCase):
             mounted = next(one["mountPath"] for one in container["volumeMounts"] if one["name"] == "tls")
             self.assertEqual((env["PASVGATE_TLS_CERT"], env["PASVGATE_TLS_KEY"]), (f"{mounted}/tls.crt", f"{mounted}/tls.key"))
             self.assertNotIn("PASVGATE_TLS", {one["name"] for one in pod_of(plain)["containers"][0]["env"]})
+            # cert-manager's, or made by the command that the texts tell; one that is applied with the rest would overwrite it.
+            self.assertEqual(of_kind(name, "Secret"), [])
+            (secret,) = (volume["secret"]["secretName"] for volume in pod_of(name)["volumes"] if "secret" in volume)
+            for text in (ROOT / "deploy/README.md", HERE / "ftps/kustomization.yaml"):
+                self.assertIn(f"kubectl create secret tls {secret} -n {of_kind(name, 'Namespace')[0]['metadata']['name']} ",
+                              text.read_text("utf-8"))
 
     def test_service_ports_lead_to_who_listens(self):
         """Each port of a slice's Service is one that its gateway binds, and the network policy lets it in."""
