@@ -23,10 +23,10 @@ struct Privileges {
   bool has_filter = false;          ///< Of system calls.
 };
 
-/// Becomes `config.user` with its group and no other, gives up every capability that this configuration has no use for,
-/// and installs the filter of system calls. When all ports are bound and all files that only root may read are read,
-/// and before there is a second thread: capabilities belong to threads. The error is a line with the key that it is
-/// about; the process must end then, as it may stand halfway.
+/// Becomes `config.user` with its group and no other (who is that user already keeps the groups), gives up every
+/// capability that this configuration has no use for, and installs the filter of system calls. When all ports are bound
+/// and all files that only root may read are read, and before there is a second thread: capabilities belong to threads.
+/// The error is a line with the key that it is about; the process must end then, as it may stand halfway.
 std::expected<Privileges, std::string> give_up_privileges(const config::Config& config);
 
 }  // namespace pasvgate::server
