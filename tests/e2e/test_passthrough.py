@@ -216,16 +216,16 @@ class Ended(unittest.TestCase):
 class Encrypted(unittest.TestCase):
     def test_more_ports_than_are_opened_in_one_turn(self):
         def address(first):
-            stub.range = list(range(first, first + 700))
+            stub.range = list(range(first, first + 300))
             return stub.address
         listener = {"name": "public", "address": "127.0.0.1:0", "tls": "passthrough"}
-        with RangeStub() as stub, Gateway(address, ports=700, listeners=[listener], workers=1,
+        with RangeStub() as stub, Gateway(address, ports=300, listeners=[listener], workers=1,
                                           passive_ports={"mapping": "same"}) as gateway:
             edges = [stub.range[0], stub.range[255], stub.range[256], stub.range[-1]]
             with RawTls(gateway.address) as client, RawTls(gateway.address) as other:
                 client.login()
                 self.assertEqual([is_open(gateway, port) for port in edges], [True] * 4)
-                stub.opened = 699
+                stub.opened = 299
                 self.assertEqual(client.transfer("RETR hello.txt"), (b"hello\r\n", 226))
                 other.close()
                 gateway.wait_metric("sessions_active", 1)
