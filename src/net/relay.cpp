@@ -58,17 +58,21 @@ Relay::Step Relay::drain_pipe(ftp::Direction direction, const Pipe& pipe) {
   while (now.in_flight > 0) {
     const auto count = ::splice(pipe.read.get(), nullptr, sink(direction).socket.get(), nullptr, now.in_flight,
                                 SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-    if (count > 0) {
-      now.in_flight -= static_cast<std::size_t>(count);
-      now.bytes += static_cast<std::uint64_t>(count);
-      continue;
-    }
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno != EAGAIN) return Step::Broken;
-    now.blocked = true;
-    return Step::Blocked;
+    if (const auto stop = note_written(now, count)) return *stop;
   }
   return Step::Progress;
+}
+
+std::optional<Relay::Step> Relay::note_written(Flow& flow, ssize_t count) {
+  if (count > 0) {
+    flow.in_flight -= static_cast<std::size_t>(count);
+    flow.bytes += static_cast<std::uint64_t>(count);
+    return std::nullopt;
+  }
+  if (count < 0 && errno == EINTR) return std::nullopt;
+  if (count < 0 && errno != EAGAIN) return Step::Broken;
+  flow.blocked = true;
+  return Step::Blocked;
 }
 
 Relay::Step Relay::say_end(ftp::Direction) { return Step::Progress; }

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -95,6 +98,8 @@ class Relay {
   virtual Step drain(ftp::Direction direction) = 0;
   /// `drain` for a flow whose bytes are in `pipe`.
   Step drain_pipe(ftp::Direction direction, const Pipe& pipe);
+  /// What a write to the sink has come to, `errno` with it: a step to stop with, or nothing to go on.
+  static std::optional<Step> note_written(Flow& flow, ssize_t count);
   /// Says to the sink that the end has come, before the FIN. Blocked: again when it is writable.
   virtual Step say_end(ftp::Direction direction);
   /// Whether `say_end` has anything to say to this side.

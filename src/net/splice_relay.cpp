@@ -86,16 +86,8 @@ Relay::Step SpliceRelay::drain(ftp::Direction direction) {
   std::string& kept = lane(direction).kept;
   while (!kept.empty()) {
     const auto count = ::send(sink(direction).socket.get(), kept.data(), kept.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (count > 0) {
-      kept.erase(0, static_cast<std::size_t>(count));
-      now.in_flight -= static_cast<std::size_t>(count);
-      now.bytes += static_cast<std::uint64_t>(count);
-      continue;
-    }
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno != EAGAIN) return Step::Broken;
-    now.blocked = true;
-    return Step::Blocked;
+    if (count > 0) kept.erase(0, static_cast<std::size_t>(count));
+    if (const auto stop = note_written(now, count)) return *stop;
   }
   return drain_pipe(direction, lane(direction).pipe);
 }
