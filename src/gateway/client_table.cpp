@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "ftp/command.h"
+
 namespace pasvgate::gateway {
 
 ftp::Cidr client_network(const ftp::Address& client, const config::Limits& limits) {
@@ -39,8 +41,10 @@ void ClientTable::leave(Client* client) {
   idle_.splice(idle_.end(), active_, by_key_.at(client->key));
 }
 
-bool ClientTable::login_failed(Client& client, Instant now, const config::Limits& limits) {
+bool ClientTable::login_failed(Client& client, std::string_view user, Instant now, const config::Limits& limits) {
   if (limits.failed_logins == 0) return false;
+  // Many clients try these first, and guess nothing by it.
+  if (ftp::is_anonymous(user)) return false;
   if (now >= client.failing_until) {
     client.failures = 0;
     client.failing_until = now + limits.failed_login_window;

@@ -5,6 +5,7 @@
 #include <list>
 #include <map>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "config/config.h"
@@ -42,7 +43,7 @@ class ClientTable {
   std::expected<Client*, Refusal> enter(const ftp::Address& client, Instant now, const config::Limits& limits);
   void leave(Client* client);
   /// True: it was one too many in its time, and the counting begins anew.
-  bool login_failed(Client& client, Instant now, const config::Limits& limits);
+  bool login_failed(Client& client, std::string_view user, Instant now, const config::Limits& limits);
 
   /// One session more of a user, or nothing when there are `most`.
   User* log_in(std::string name, std::size_t most);

@@ -70,13 +70,13 @@ void ClientPlace::log_out() {
   shared_->clients.with([&](gateway::ClientTable& table) { table.log_out(std::exchange(user_, nullptr)); });
 }
 
-bool ClientPlace::login_failed(const config::Limits& limits) {
+bool ClientPlace::login_failed(std::string_view user, const config::Limits& limits) {
   if (client_ == nullptr || limits.failed_logins == 0) return false;
   const auto now = monotonic_now();
   ftp::Address client;
   const bool too_many = shared_->clients.with([&](gateway::ClientTable& table) {
     client = client_->key;
-    return table.login_failed(*client_, now, limits);
+    return table.login_failed(*client_, user, now, limits);
   });
   if (!too_many) return is_banned(*shared_, client, now);
   shared_->metrics.limit_hit(Limit::FailedLogins);

@@ -42,7 +42,7 @@ class ClientPlace {
   bool log_in(std::string_view backend, std::string_view user, std::size_t most);
   void log_out();
   /// True: the client is banned, by this or before.
-  bool login_failed(const config::Limits& limits);
+  bool login_failed(std::string_view user, const config::Limits& limits);
 
  private:
   ClientPlace(Shared& shared, gateway::ClientTable::Client* client) : shared_(&shared), client_(client) {}

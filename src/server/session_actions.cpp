@@ -109,7 +109,7 @@ void SessionDriver::execute(const gateway::Note& told) {
     refused("passive port", gateway::failure_name(lease->why));
   if (const auto* login = std::get_if<gateway::LoginNote>(&note); login != nullptr && !login->ok) {
     refused("login", "the backend refused it");
-    if (!ftp::is_anonymous(login->user) && place_.login_failed(config_->limits)) handle(gateway::Banned{});
+    if (place_.login_failed(login->user, config_->limits)) handle(gateway::Banned{});
   }
   if (const auto* command = std::get_if<gateway::PolicyNote>(&note)) {
     refused("command " + ftp::escaped(command->command), command->key);

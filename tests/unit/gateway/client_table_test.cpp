@@ -97,12 +97,15 @@ TEST_CASE("clients: failed logins within their time") {
     ClientTable table;
     auto* client = table.enter(address("192.0.2.1"), 0ms, limits).value();
     int bans = 0;
-    for (const auto now : row.failures) bans += table.login_failed(*client, now, limits) ? 1 : 0;
+    for (const auto now : row.failures) bans += table.login_failed(*client, "anna", now, limits) ? 1 : 0;
     CHECK(bans == row.bans);
   }
   ClientTable table;
   auto* client = table.enter(address("192.0.2.1"), 0ms, limits).value();
-  for (int count = 0; count < 100; ++count) CHECK_FALSE(table.login_failed(*client, 0ms, {.failed_logins = 0}));
+  for (int count = 0; count < 100; ++count) CHECK_FALSE(table.login_failed(*client, "anna", 0ms, {.failed_logins = 0}));
+  for (const char* user : {"anonymous", "FTP"})
+    CHECK_FALSE(table.login_failed(*client, user, 0ms, {.failed_logins = 1}));
+  CHECK(table.login_failed(*client, "anna", 0ms, {.failed_logins = 1}));
 }
 
 TEST_CASE("clients: who has no session is remembered as long as it matters") {
@@ -110,7 +113,7 @@ TEST_CASE("clients: who has no session is remembered as long as it matters") {
   const config::Limits limits{.connections_per_second = 1, .connection_burst = 1, .failed_login_window = 1h};
   const auto visit = [&](unsigned number, Instant now) {
     auto* client = table.enter(numbered(number), now, limits).value();
-    if (number == 1) table.login_failed(*client, now, limits);
+    if (number == 1) table.login_failed(*client, "anna", now, limits);
     table.leave(client);
   };
   visit(1, 0ms);
@@ -130,7 +133,7 @@ TEST_CASE("clients: however many come, so many are remembered, and none with a s
   auto* stays = table.enter(numbered(0), 0ms, limits).value();
   for (unsigned number = 1; number < 2 * ClientTable::kMostIdle; ++number) {
     auto* client = table.enter(numbered(number), 0ms, limits).value();
-    table.login_failed(*client, 0ms, limits);
+    table.login_failed(*client, "anna", 0ms, limits);
     table.leave(client);
   }
   CHECK(table.clients() == ClientTable::kMostIdle + 1);
