@@ -24,11 +24,11 @@ constexpr auto kClockSkew = 1s;
 
 }  // namespace
 
-TokenBucket::TokenBucket(std::uint64_t rate, Instant now)
+TokenBucket::TokenBucket(std::uint64_t rate, Instant now, Start start)
     : rate_(static_cast<std::int64_t>(rate)),
       portion_(std::clamp(rate_ / kPortionsPerSecond, std::min(rate_, kSmallestPortion), kLargestPortion)),
       most_(std::max(rate_ * kSaved.count(), 2 * portion_ * kUnits)),
-      credit_(portion_ * kUnits),
+      credit_(start == Start::OnePortion ? portion_ * kUnits : 0),
       filled_(now) {}
 
 void TokenBucket::fill(Instant now) {

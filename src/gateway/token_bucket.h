@@ -13,8 +13,11 @@ namespace pasvgate::gateway {
 /// up before, a tenth of a second's worth, is moved. Not thread-safe; knows no time but what it is told.
 class TokenBucket {
  public:
-  /// `rate` in bytes per second, not 0. One portion is there at once.
-  TokenBucket(std::uint64_t rate, Instant now);
+  /// What a new one has. Of a limit that outlives its transfers nothing: whoever comes again and again would have it
+  /// each time.
+  enum class Start : std::uint8_t { OnePortion, Empty };
+  /// `rate` in bytes per second, not 0.
+  TokenBucket(std::uint64_t rate, Instant now, Start start = Start::OnePortion);
   /// How many bytes are best reserved at one time: a twentieth of a second's worth, less when many wait, and never so
   /// few that moving them costs more than it brings. What is there already is enough when it is a good part of that:
   /// there may be nothing more to wait for.

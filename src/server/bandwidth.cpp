@@ -125,12 +125,7 @@ std::shared_ptr<Bucket> Bandwidth::shared(std::string name, std::size_t rate) {
     auto& there = buckets[{std::move(name), rate}];
     auto bucket = there.lock();
     if (bucket) return bucket;
-    there = bucket = make_bucket(rate);
-    // Not what a new one has at once: whoever comes again and again would have it each time.
-    (void)bucket->with([](gateway::TokenBucket& empty) {
-      const auto now = monotonic_now();
-      return empty.reserve(empty.portion(now), now);
-    });
+    there = bucket = std::make_shared<Bucket>(rate, monotonic_now(), gateway::TokenBucket::Start::Empty);
     return bucket;
   });
 }

@@ -245,3 +245,16 @@ TEST_CASE("bandwidth: those who share it get the same, and nobody's turn is far"
     CHECK(longest <= 5s);
   }
 }
+
+TEST_CASE("bandwidth: whoever comes again and again has no more than who stays") {
+  const auto moved = [](TokenBucket::Start start) {
+    std::uint64_t all = 0;
+    for (Instant now = kStart; now < kStart + 10s; now += 100ms) {
+      TokenBucket fresh(10'000, now, start);
+      all += moved_until(fresh, now, now + 100ms);
+    }
+    return all;
+  };
+  CHECK(moved(TokenBucket::Start::Empty) <= 100'000);
+  CHECK(moved(TokenBucket::Start::OnePortion) > 150'000);
+}
