@@ -301,6 +301,23 @@ class Bans(Case):
         self.assertEqual(raw.reply().code, 421)
 
 
+class Neighbours(Case):
+    sections = {"limits": {"exempt_clients": ["127.0.1.9/32"], "client_prefix_v4": 24, "failed_logins": 3,
+                           "connections_per_second": 0}}
+
+    def test_exempt_one_isn_t_kept_out_by_them(self):
+        raw = self.at(8)
+        for _ in range(3):
+            raw.command("USER tester")
+            raw.command("PASS bad")
+        self.assertEqual(raw.reply().code, 421)
+        self.assertEqual(self.at(7).greeting.code, 421)
+        self.assertEqual(self.at(9).login().command("NOOP").code, 200)
+        # An operator means whom he names.
+        self.assertEqual(self.ask("POST", "/api/v1/bans", {"network": "127.0.1.9", "seconds": 60})[0], 204)
+        self.assertEqual(self.at(9).greeting.code, 421)
+
+
 class Policy(Case):
     sections = {
         "policy": {"denied_clients": ["127.0.1.66"]},

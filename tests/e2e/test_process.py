@@ -171,6 +171,14 @@ class Starts(unittest.TestCase):
             with Raw(gateway.address) as client:
                 self.assertEqual(client.login().transfer("RETR hello.txt"), HELLO)
 
+    def test_one_listener_s_active_mode(self):
+        """It keeps port 20, though the policy for all refuses active mode."""
+        with Stub() as stub, Gateway(stub.address, user="54321", policy={"allow_active": False},
+                                     listeners=[{"name": "public", "address": "127.0.0.1:0",
+                                                 "policy": {"allow_active": True}}]) as gateway:
+            for status in threads(gateway):
+                self.assertEqual(status["CapEff"], f"{1 << 10:016x}")
+
     def test_keys_of_root(self):
         """Read before root is given up; what a reload would say is said at the start."""
         sections = certificates.tls_sections("optional")

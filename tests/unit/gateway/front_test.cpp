@@ -144,6 +144,17 @@ TEST_CASE("FEAT says what holds with any backend: TLS as the listener has it, ac
   CHECK(s.to_client == "211-Features:\r\n EPSV\r\n HOST\r\n211 End\r\n");
 }
 
+TEST_CASE("what a user's policy refuses the backend doesn't hear from before either") {
+  static const auto listener =
+      rules(R"("routes": [{"user": ["anna"], "backend": "one", "policy": {"denied_commands": ["CLNT", "HOST"]}}])");
+  auto d = fronted(listener);
+  d.client("OPTS UTF8 ON").client("CLNT one").client("HOST a.example");
+  d.forget().client("USER anna").connect().backend({"220 hi"});
+  CHECK(d.to_backend == "OPTS UTF8 ON\r\n");
+  d.forget().backend({"200 on"});
+  CHECK(d.to_backend == "USER anna\r\n");
+}
+
 TEST_CASE("the backend hears what the client said before USER, one by one, and its answers go nowhere") {
   auto d = fronted();
   d.client("OPTS UTF8 ON").client("CLNT one").client("CLNT two").client("HOST two.example").client("FEAT");
