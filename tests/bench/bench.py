@@ -405,27 +405,38 @@ class Crowded(Pasvgate):
         return value("+Inf") - value(seconds), value("+Inf")
 
 
+@contextlib.contextmanager
+def running(*subjects):
+    with contextlib.ExitStack() as started:
+        for subject in subjects:
+            started.callback(subject.stop)
+            subject.start()
+        yield
+
+
+def in_turn(subjects, rounds, modes, clients=1):
+    """{(mode, number of the subject): its runs}"""
+    runs = {}
+    for _ in range(rounds):
+        for number, subject in enumerate(subjects):
+            for mode in modes:
+                runs.setdefault((mode, number), []).append(measure(subject, mode, clients))
+    return runs
+
+
 def measure_crowd(folder, backend, rounds=5):
     """What small files, logins and NOOPs cost beside few idle sessions and beside many, in turn."""
     crowds = (100, min(10_000, most_sessions()))
     pools = (f"{LOW}-{HIGH}", f"{LOW + 1000}-{HIGH + 1000}")
     subjects = [Crowded(folder / f"crowd{count}", backend.port, count, ports) for count, ports in zip(crowds, pools)]
-    runs = {}
-    try:
-        for subject in subjects:
-            subject.start()
-        for _ in range(rounds):
-            for subject in subjects:
-                for mode in ("small", "logins", "noop"):
-                    runs.setdefault((mode, subject.idle), []).append(measure(subject, mode)["cpu"])
+    modes = ("small", "logins", "noop")
+    with running(*subjects):
+        runs = in_turn(subjects, rounds, modes)
         late, turns = subjects[-1].turns("0.005")
-    finally:
-        for subject in subjects:
-            subject.stop()
     few, many = crowds
     print(f"\n{'beside idle sessions':24} {'CPU, ' + str(few):>16} {'CPU, ' + str(many):>16} {'ratio':>7}")
-    for mode in ("small", "logins", "noop"):
-        one, other = (statistics.median(runs[mode, count]) for count in crowds)
+    for mode in modes:
+        one, other = (statistics.median(run["cpu"] for run in runs[mode, number]) for number in (0, 1))
         met = other <= 1.1 * one
         print(f"  {mode:22} {fmt(one, ''):>16} {fmt(other, ''):>16} {other / one:7.2f}  {'met' if met else 'not met'}: at most 1.10")
     print(f"  turns of the loop above 5 ms: {late:.0f} of {turns:.0f}  {'met' if late == 0 else 'not met'}: none")
@@ -446,22 +457,14 @@ def measure_workers(folder, backend, rounds=5, clients=4):
     """What a second worker brings, or costs where load, backend and gateway share too few cores for it to bring any."""
     pools = (f"{LOW}-{HIGH}", f"{LOW + 1000}-{HIGH + 1000}")
     subjects = [Workers(folder / f"workers{count}", backend.port, count, ports) for count, ports in zip((1, 2), pools)]
-    runs = {}
-    try:
-        for subject in subjects:
-            subject.start()
-        for _ in range(rounds):
-            for subject in subjects:
-                for mode in ("small", "logins"):
-                    runs.setdefault((mode, subject.workers), []).append(measure(subject, mode, clients))
-    finally:
-        for subject in subjects:
-            subject.stop()
+    modes = ("small", "logins")
+    with running(*subjects):
+        runs = in_turn(subjects, rounds, modes, clients)
     cores = len(os.sched_getaffinity(0))
     print(f"\n{'workers, ' + str(clients) + ' clients':24} {'CPU, 1':>12} {'CPU, 2':>12} {'ratio':>7} {'a second, 1':>12} {'2':>9} {'ratio':>7}")
-    for mode in ("small", "logins"):
-        cpu = [statistics.median(run["cpu"] for run in runs[mode, count]) for count in (1, 2)]
-        rate = [statistics.median(run["rate"] for run in runs[mode, count]) for count in (1, 2)]
+    for mode in modes:
+        cpu = [statistics.median(run["cpu"] for run in runs[mode, number]) for number in (0, 1)]
+        rate = [statistics.median(run["rate"] for run in runs[mode, number]) for number in (0, 1)]
         more, cost = rate[1] / rate[0], cpu[1] / cpu[0]
         if cores >= CORES_FOR_TWO_WORKERS:
             told = f"{'met' if more >= 1.7 else 'not met'}: at least 1.7 times as many a second"
@@ -475,14 +478,11 @@ def measure_most(folder, backend, count=20_000):
         print(f"\n{count} sessions at once: left out, the limit of descriptors allows {most_sessions()}")
         return
     subject = Crowded(folder / "most", backend.port, count)
-    try:
-        subject.start()
+    with running(subject):
         cost = measure(subject, "noop")["cpu"]
         late, turns = subject.turns("0.005")
         print(f"\n{count} sessions at once: met; a NOOP beside them {fmt(cost, '')}; "
               f"turns of the loop above 5 ms: {late:.0f} of {turns:.0f}; PSS {pss_kib(subject.process.pid) / 1024:.0f} MiB")
-    finally:
-        subject.stop()
 
 
 def fmt(value, unit):
