@@ -85,7 +85,16 @@ Result<Fd> bind_tcp(const ftp::Endpoint& at, Share share) {
 
 Result<void> start_listening(const Fd& socket, int backlog) {
   if (::listen(socket.get(), backlog) == 0) return {};
-  const int code = errno;
+  int code = errno;
+  if (code == EADDRINUSE) {
+    int before = 0;
+    socklen_t length = sizeof before;
+    ::getsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &before, &length);
+    set(socket, SOL_SOCKET, SO_REUSEADDR, 1);
+    code = ::listen(socket.get(), backlog) == 0 ? 0 : errno;
+    set(socket, SOL_SOCKET, SO_REUSEADDR, before);
+    if (code == 0) return {};
+  }
   const auto at = local_endpoint(socket);
   return std::unexpected(Error{code, "listen on " + (at ? at->text() : std::string("a socket"))});
 }

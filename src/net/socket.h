@@ -51,7 +51,8 @@ class Fd {
 /// only.
 enum class Share : std::uint8_t { Alone, AmongWorkers /* SO_REUSEPORT */ };
 Result<Fd> bind_tcp(const ftp::Endpoint& at, Share share);
-/// Starts listening. On a bound socket that was shut down (`stop_listening`) it starts again.
+/// Starts listening. On a bound socket that was shut down (`stop_listening`) it starts again. Connections of another
+/// program that linger on the port (TIME_WAIT) are in nobody's way, also after `keep_port`.
 Result<void> start_listening(const Fd& socket, int backlog);
 /// The port is closed to the world but stays ours; waiting connections are reset. Only for one that listens: on another
 /// Linux would remember the shutdown, and all that it accepts later would read as ended.

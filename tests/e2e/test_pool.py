@@ -164,6 +164,27 @@ class OpenOnlyWhileLeased(unittest.TestCase):
                 # Before "ready" come lines of the debug level; one that can't start ends.
                 self.assertTrue(any('"ready"' in line for line in again.stderr))
 
+    def test_another_server_s_connections_linger(self):
+        """pasvgate takes the place of a server that had the same passive ports, and closed its ends first."""
+        def linger(port):
+            with socket.socket() as server:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                server.bind(("127.0.0.1", port))
+                server.listen()
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    server.accept()[0].close()
+                    self.assertEqual(client.recv(1), b"")
+
+        with Stub() as stub:
+            def backend(first_port):
+                for port in range(first_port, first_port + 3):
+                    linger(port)
+                return stub.address
+            with Gateway(backend, ports=3) as gateway, Raw(gateway.address) as client:
+                client.login()
+                for _ in range(6):
+                    self.assertEqual(client.transfer("RETR hello.txt")[1], 226)
+
     def test_ports_are_used_again(self):
         with Stub() as stub, Gateway(stub.address, ports=2) as gateway, Raw(gateway.address) as client:
             client.login()
