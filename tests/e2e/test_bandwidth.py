@@ -6,8 +6,8 @@ look at what they found.
 
 import concurrent.futures
 import contextlib
+import functools
 import json
-import threading
 import time
 import unittest
 
@@ -196,24 +196,23 @@ FOUND = {}
 RUNNING = concurrent.futures.ThreadPoolExecutor(len(CASES))
 
 
-class Lateness:
-    """How late the machine is: a busy one is slower than any limit. Sums up what a sleeper overslept."""
-
-    def __init__(self):
-        self.total, self.over = 0.0, threading.Event()
-        self.thread = threading.Thread(target=self.watch, daemon=True)
-        self.thread.start()
-
-    def watch(self):
-        last = time.monotonic()
-        while not self.over.wait(0.01):
-            now = time.monotonic()
-            if now - last > 0.03:
-                self.total += now - last - 0.01
-            last = now
+class TooSlow(AssertionError):
+    """A machine that has other things to do is slower than any limit, so this is measured again."""
 
 
-LATENESS = Lateness()
+def measured(name, times=3):
+    """The test is given what its case found; too slow is what was too slow each of so many times."""
+    def test_of(judge):
+        @functools.wraps(judge)
+        def test(self):
+            for again in range(times - 1):
+                try:
+                    return judge(self, FOUND[name].result(seconds(60)) if again == 0 else CASES[name]())
+                except TooSlow as slow:
+                    print(f"# {name}: {slow}, once more", flush=True)
+            return judge(self, CASES[name]())
+        return test
+    return test_of
 
 
 def setUpModule():
@@ -223,65 +222,76 @@ def setUpModule():
 
 def tearDownModule():
     RUNNING.shutdown()
-    LATENESS.over.set()
 
 
 class Bandwidth(unittest.TestCase):
-    def found(self, name):
-        return FOUND[name].result(seconds(60))
+    def assert_at_most(self, limit, value):
+        if value > limit:
+            raise TooSlow(f"{value:.3f}, and {limit:.3f} at most")
 
     def assert_rate(self, moved, took, rate=RATE, *, set_up=0.0):
         self.assertLess(moved / took, rate * (1 + TOLERANCE))
-        self.assertGreater(moved / (took - min(LATENESS.total + set_up, took / 2)), rate * (1 - TOLERANCE))
+        self.assert_at_most(moved / (rate * (1 - TOLERANCE)) + set_up, took)
 
-    def test_each_transfer(self):
-        took, held_back = self.found("transfers")
+    def assert_even(self, one, other):
+        self.assert_at_most(1.4 * min(one, other), max(one, other))
+
+    @measured("transfers")
+    def test_each_transfer(self, found):
+        took, held_back = found
         rate = took.pop("rate")
-        for name, each in took.items():
-            with self.subTest(name):
-                self.assert_rate(SIZE, each)
+        for each in took.values():
+            self.assert_rate(SIZE, each)
         self.assertAlmostEqual(rate / RATE, 1, delta=0.3)
         self.assertEqual(held_back, 5)
 
-    def test_both_legs_encrypted(self):
-        for each in self.found("both_encrypted"):
+    @measured("both_encrypted")
+    def test_both_legs_encrypted(self, found):
+        for each in found:
             self.assert_rate(SIZE, each)
 
-    def test_session(self):
-        took, held_back = self.found("session")
-        self.assertLess(took[0], 0.3 + LATENESS.total)
+    @measured("session")
+    def test_session(self, found):
+        took, held_back = found
+        self.assert_at_most(0.3, took[0])
         # The first portion is there at once, and setting up a transfer takes its time.
-        self.assert_rate(4 * 1500 - 2048, sum(took), 2048, set_up=seconds(0.1))
+        self.assert_rate(4 * 1500 - 2048, sum(took), 2048, set_up=0.1)
         self.assertGreaterEqual(held_back, 2)
 
-    def test_user(self):
-        (one, another, alone), held_back = self.found("users")
+    @measured("users")
+    def test_user(self, found):
+        (one, another, alone), held_back = found
         self.assert_rate(SIZE, max(one, another))
-        self.assertAlmostEqual(one / another, 1, delta=0.4)
+        self.assert_even(one, another)
         self.assert_rate(SIZE, alone)
         self.assertEqual(held_back, 3)
 
-    def test_listener(self):
-        (down, up, alone), held_back = self.found("listeners")
+    @measured("listeners")
+    def test_listener(self, found):
+        (down, up, alone), held_back = found
         self.assert_rate(2 * SIZE, max(down, up), 2 * RATE)
-        self.assertAlmostEqual(down / up, 1, delta=0.4)
+        self.assert_even(down, up)
         self.assert_rate(SIZE, alone, 2 * RATE)
         self.assertEqual(held_back, 3)
 
-    def test_aborted_ones_give_back(self):
-        self.assertLess(self.found("aborted"), seconds(3))
+    @measured("aborted")
+    def test_aborted_ones_give_back(self, took):
+        self.assert_at_most(3, took)
 
-    def test_slow_and_shared(self):
-        took, cpu = self.found("slow")
+    @measured("slow")
+    def test_slow_and_shared(self, found):
+        took, cpu = found
         self.assertGreater(max(took), 4)
-        self.assertLess(cpu, seconds(0.3))
+        self.assert_at_most(seconds(0.3), cpu)
 
-    def test_stall(self):
-        self.assertEqual(self.found("stalled"), (426, 1))
+    @measured("stalled")
+    def test_stall(self, found):
+        self.assertEqual(found, (426, 1))
 
-    def test_no_limit(self):
-        took, held_back = self.found("unlimited")
-        self.assertLess(took, seconds(2))
+    @measured("unlimited")
+    def test_no_limit(self, found):
+        took, held_back = found
+        self.assert_at_most(2, took)
         self.assertEqual(held_back, 0)
 
 
