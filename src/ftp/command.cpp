@@ -23,10 +23,12 @@ static_assert(kNames[std::to_underlying(Verb::User)] == "USER");
 constexpr std::string_view kBlanks = " \t";
 constexpr std::string_view kHidden = "****";
 
-char upper(char byte) { return byte >= 'a' && byte <= 'z' ? static_cast<char>(byte - 'a' + 'A') : byte; }
+constexpr char upper(char byte) { return byte >= 'a' && byte <= 'z' ? static_cast<char>(byte - 'a' + 'A') : byte; }
 
 /// `name` has only upper-case letters.
-bool is_name(std::string_view text, std::string_view name) { return std::ranges::equal(text, name, {}, upper); }
+bool is_name(std::string_view text, std::string_view name) {
+  return text.size() == name.size() && std::ranges::equal(text, name, {}, upper);
+}
 
 bool has_name(std::string_view text, std::string_view name) {
   return !std::ranges::search(text, name, {}, upper).empty();
@@ -46,21 +48,39 @@ bool changes_password(std::string_view argument) {
   return is_name(site, "SU");
 }
 
+/// A name of up to four bytes as one number, in upper case, so that a line is compared with all of them at once; 0 for
+/// what can be none.
+constexpr std::uint32_t packed(std::string_view name) {
+  if (name.size() > sizeof(std::uint32_t)) return 0;
+  std::uint32_t all = 0;
+  for (const char byte : name) all = (all << 8U) | static_cast<unsigned char>(upper(byte));
+  return all;
+}
+
+/// As kNames without OTHER.
+constexpr auto kPacked = [] {
+  std::array<std::uint32_t, std::to_underlying(Verb::Other)> all{};
+  std::ranges::transform(kNames.begin(), kNames.end() - 1, all.begin(), packed);
+  return all;
+}();
+static_assert(std::ranges::find(kPacked, 0U) == kPacked.end());
+
 Verb find_verb(std::string_view text) {
+  const std::uint32_t wanted = packed(text);
   // Routers that look for PASV and break it are evaded by clients with this spelling.
-  if (is_name(text, "P@SW")) return Verb::Pasv;
-  for (std::size_t i = 0; i < std::to_underlying(Verb::Other); ++i) {
-    if (is_name(text, kNames[i])) return static_cast<Verb>(i);
-  }
-  return Verb::Other;
+  if (wanted == packed("P@SW")) return Verb::Pasv;
+  const auto index = static_cast<std::size_t>(std::ranges::find(kPacked, wanted) - kPacked.begin());
+  // A NUL more or less is the same number.
+  return static_cast<Verb>(index < kPacked.size() && is_name(text, kNames[index]) ? index : kPacked.size());
 }
 
 }  // namespace
 
 Command Command::parse(std::string_view line) {
-  const std::size_t start = std::min(line.find_first_not_of(kBlanks), line.size());
-  line.remove_prefix(start);
-  const std::size_t end = std::min(line.find_first_of(kBlanks), line.size());
+  // Three times a line: the string's own searches call memchr for each byte.
+  constexpr auto kIsBlank = [](char byte) { return byte == ' ' || byte == '\t'; };
+  line.remove_prefix(static_cast<std::size_t>(std::ranges::find_if_not(line, kIsBlank) - line.begin()));
+  const auto end = static_cast<std::size_t>(std::ranges::find_if(line, kIsBlank) - line.begin());
   const std::string_view name = line.substr(0, end);
   // Only one blank belongs to the verb: a file's name may begin or end with others.
   return {find_verb(name), name, line.substr(std::min(end + 1, line.size()))};
@@ -141,9 +161,9 @@ std::string Command::masked() const {
   text += ' ';
   if (is_user) return text += masked_user(argument);
   // "QUOTE PASS secret", typed where the client sends lines as they are.
-  const Command quoted = parse(argument);
+  const Command quoted = verb == Verb::Other ? parse(argument) : Command{};
   const bool is_login = quoted.verb == Verb::User || quoted.verb == Verb::Pass || quoted.verb == Verb::Acct;
-  return text.append(verb == Verb::Other && is_login ? quoted.masked() : argument);
+  return text.append(is_login ? quoted.masked() : argument);
 }
 
 std::string canonical_verb(std::string_view name) {

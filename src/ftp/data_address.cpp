@@ -12,7 +12,6 @@ namespace {
 using Bytes = std::array<std::uint8_t, 6>;  // h1 to h4, p1, p2
 
 constexpr std::string_view kBlanks = " \t";
-constexpr std::string_view kDigits = "0123456789";
 
 // A host between delimiters: longer is none, and the bound keeps the search of a long line cheap.
 constexpr std::size_t kMaxHost = 255;
@@ -27,6 +26,16 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(start, text.find_last_not_of(kBlanks) - start + 1);
 }
 
+std::size_t find_digit(std::string_view text, std::size_t from) {
+  while (from < text.size() && !is_digit(text[from])) ++from;
+  return from;
+}
+
+std::size_t end_of_number(std::string_view text, std::size_t from) {
+  while (from < text.size() && is_digit(text[from])) ++from;
+  return from;
+}
+
 /// Numbers joined by commas: how many, where they end, and the first six.
 struct Run {
   std::size_t count = 0;
@@ -39,7 +48,7 @@ struct Run {
 Run read_run(std::string_view text, std::size_t start) {
   Run run;
   while (true) {
-    const std::size_t end = std::min(text.find_first_not_of(kDigits, start), text.size());
+    const std::size_t end = end_of_number(text, start);
     const auto value = parse_decimal(text.substr(start, end - start), 255);
     if (run.count < run.bytes.size()) {
       run.bytes[run.count] = static_cast<std::uint8_t>(value.value_or(0));
@@ -76,7 +85,7 @@ std::expected<std::uint16_t, AddressError> parse_port_number(std::string_view di
   return static_cast<std::uint16_t>(*port);
 }
 
-bool is_number(std::string_view text) { return !text.empty() && text.find_first_not_of(kDigits) == text.npos; }
+bool is_number(std::string_view text) { return !text.empty() && end_of_number(text, 0) == text.size(); }
 
 /// The three fields of RFC 2428 between four equal delimiters.
 struct Fields {
@@ -149,10 +158,10 @@ std::string_view error_text(AddressError error) {
 }
 
 std::expected<Endpoint, AddressError> parse_227(std::string_view text) {
-  for (std::size_t start = text.find_first_of(kDigits); start != std::string_view::npos;) {
+  for (std::size_t start = find_digit(text, 0); start < text.size();) {
     const Run run = read_run(text, start);
     if (run.count == run.bytes.size() && !is_negative(text, start)) return endpoint_of(run);
-    start = text.find_first_of(kDigits, run.end);
+    start = find_digit(text, run.end);
   }
   return std::unexpected(AddressError::NoAddress);
 }

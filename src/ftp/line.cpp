@@ -1,5 +1,7 @@
 #include "ftp/line.h"
 
+#include <algorithm>
+
 namespace pasvgate::ftp {
 namespace {
 
@@ -63,6 +65,8 @@ std::optional<Line> LineFramer::next(std::string_view& bytes) {
     delivered_ = false;
   }
   while (!bytes.empty()) {
+    if (state_ == State::Text) put_run(bytes);
+    if (bytes.empty()) break;
     const char byte = bytes.front();
     bytes.remove_prefix(1);
     if (take(byte)) return finish();
@@ -106,7 +110,7 @@ bool LineFramer::take_text(char byte) {
   } else if (byte_of(byte) == kIac && telnet_ == Telnet::Decode) {
     state_ = State::Iac;
   } else {
-    put(byte);
+    put({&byte, 1});
   }
   return false;
 }
@@ -124,11 +128,11 @@ bool LineFramer::take_command(char byte) {
   const unsigned char command = byte_of(byte);
   state_ = State::Text;
   if (command < kEndOfSubnegotiation) {
-    put(static_cast<char>(kIac));
+    put("\xFF");
     return take_text(byte);  // It may be the CR behind a name in Latin-1 that ends in 0xFF.
   }
   if (command == kIac) {
-    put(byte);
+    put({&byte, 1});
   } else if (command >= kWill && command <= kDont) {
     state_ = State::Option;
   } else if (command == kSubnegotiation) {
@@ -141,17 +145,26 @@ bool LineFramer::take_command(char byte) {
 
 void LineFramer::forbidden() {
   if (telnet_ == Telnet::Verbatim) {
-    put(' ');
+    put(" ");
     return;
   }
   if (fault_ == LineFault::None) fault_ = LineFault::ForbiddenByte;
   buffer_.clear();
 }
 
-void LineFramer::put(char byte) {
+/// Ordinary bytes from the front, which are nearly all, at once.
+void LineFramer::put_run(std::string_view& bytes) {
+  const auto* const end = std::ranges::find_if(
+      bytes, [](char byte) { return byte == '\n' || byte == '\r' || byte == '\0' || byte_of(byte) == kIac; });
+  const auto size = static_cast<std::size_t>(end - bytes.begin());
+  put(bytes.substr(0, size));
+  bytes.remove_prefix(size);
+}
+
+void LineFramer::put(std::string_view text) {
   if (fault_ != LineFault::None) return;
-  if (buffer_.size() < limit_) {
-    buffer_ += byte;
+  if (text.size() <= limit_ - buffer_.size()) {
+    buffer_ += text;
     return;
   }
   fault_ = LineFault::TooLong;
@@ -169,11 +182,15 @@ Line LineFramer::finish() {
 
 std::string telnet_escaped(std::string_view text) {
   std::string out;
-  out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    out += text[i];
-    const bool is_iac = byte_of(text[i]) == kIac;
-    if (is_iac && i + 1 < text.size() && byte_of(text[i + 1]) >= kEndOfSubnegotiation) out += text[i];
+  out.reserve(text.size() + 2);  // for the line's end
+  while (!text.empty()) {
+    const std::size_t plain = std::min(text.find(static_cast<char>(kIac)), text.size());
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) break;
+    out += text.front();
+    if (text.size() > 1 && byte_of(text[1]) >= kEndOfSubnegotiation) out += text.front();
+    text.remove_prefix(1);
   }
   return out;
 }

@@ -53,7 +53,8 @@ class LineFramer {
   bool take_after_return(char byte);
   bool take_command(char byte);
   void forbidden();
-  void put(char byte);
+  void put_run(std::string_view& bytes);
+  void put(std::string_view text);
   Line finish();
 
   std::size_t limit_;

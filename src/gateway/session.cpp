@@ -78,7 +78,11 @@ void Session::on(const ClientLine& line) {
       return;
     }
   }
-  commands_.push_back({std::string(line.text), line.fault});
+  if (commands_.empty() && may_run()) {
+    run(line.text, line.fault);
+  } else {
+    commands_.push_back({std::string(line.text), line.fault});
+  }
   run_queued();
   if (commands_.size() >= options_.pipelined_commands && !client_paused_) {
     client_paused_ = true;
@@ -110,13 +114,17 @@ void Session::abort_transfer() {
   if (held_code_ != 0) settle_transfer();
 }
 
+/// One command at a time.
+bool Session::may_run() const {
+  return !ended_ && (greeted_ || is_at_front()) && !handshake_ && replies_.empty() && held_code_ == 0 &&
+         data_.state() != DataChannel::State::SettingUp && data_.state() != DataChannel::State::Leasing;
+}
+
 void Session::run_queued() {
-  while (!ended_ && (greeted_ || is_at_front()) && !handshake_ && !commands_.empty() && replies_.empty() &&
-         held_code_ == 0 && data_.state() != DataChannel::State::SettingUp &&
-         data_.state() != DataChannel::State::Leasing) {
+  while (!commands_.empty() && may_run()) {
     const Queued queued = std::move(commands_.front());
     commands_.pop_front();
-    run(queued);
+    run(queued.text, queued.fault);
   }
   if (client_paused_ && commands_.size() < options_.pipelined_commands) {
     client_paused_ = false;
@@ -125,26 +133,26 @@ void Session::run_queued() {
 }
 
 /// G16: of a client that has logged in nobody doubts it.
-bool Session::is_no_ftp(const Queued& queued) {
+bool Session::is_no_ftp(std::string_view line, ftp::LineFault fault) {
   if (logged_in_) return false;
-  const ftp::Command command = ftp::Command::parse(queued.text);
-  const bool is_known = queued.fault == ftp::LineFault::None && command.verb != ftp::Verb::Other;
+  const ftp::Command command = ftp::Command::parse(line);
+  const bool is_known = fault == ftp::LineFault::None && command.verb != ftp::Verb::Other;
   unknown_ = is_known ? std::uint8_t{0} : static_cast<std::uint8_t>(unknown_ + 1);
   return unknown_ > kMostUnknown || is_foreign(command);
 }
 
-void Session::run(const Queued& queued) {
-  if (is_no_ftp(queued)) {
+void Session::run(std::string_view line, ftp::LineFault fault) {
+  if (is_no_ftp(line, fault)) {
     warn("the client speaks another protocol than FTP");
     return close_with(421, "This is an FTP server.", EndReason::ForeignProtocol);
   }
-  if (queued.fault == ftp::LineFault::TooLong) return reply(ftp::write_reply(500, "Line too long."));
-  if (queued.fault == ftp::LineFault::ForbiddenByte) {
+  if (fault == ftp::LineFault::TooLong) return reply(ftp::write_reply(500, "Line too long."));
+  if (fault == ftp::LineFault::ForbiddenByte) {
     return reply(ftp::write_reply(501, "A command holds no NUL and no CR."));
   }
-  const ftp::Command command = ftp::Command::parse(queued.text);
+  const ftp::Command command = ftp::Command::parse(line);
   if (refuse_by_policy(command) || secure(command)) return;
-  if (front_ && answer_in_front(command, queued.text)) return;
+  if (front_ && answer_in_front(command, line)) return;
   if (command.verb == ftp::Verb::Auth && !commands_.empty()) {
     warn("a command came in clear behind AUTH");
     return end(EndReason::TlsFailed);
@@ -156,7 +164,7 @@ void Session::run(const Queued& queued) {
     data_.clear();
     return answer(command.verb, ftp::write_reply(425, "The data port has expired, ask for one again."));
   }
-  forward(command, queued.text, false);
+  forward(command, line, false);
 }
 
 bool Session::refuse_by_policy(const ftp::Command& command) {

@@ -43,8 +43,9 @@ struct SessionOptions {
 /// what the gateway says before it, `session_tls.cpp` TLS, `session_data.cpp` the data channel until both legs stand,
 /// `session_reply.cpp` the replies and a transfer's end.
 ///
-/// The way of a command: ClientLine → commands_ → (one at a time) → backend, remembered in replies_. The way of a
-/// reply: BackendLine → replies_ says whose it is → client; a transfer's final reply waits for the data channel.
+/// The way of a command: ClientLine → commands_, if it has to wait → (one at a time) → backend, remembered in replies_.
+/// The way of a reply: BackendLine → replies_ says whose it is → client; a transfer's final reply waits for the data
+/// channel.
 class Session {
  public:
   explicit Session(const SessionOptions& options);
@@ -99,8 +100,9 @@ class Session {
 
   // Commands, on their way to the backend.
   void run_queued();
-  void run(const Queued& queued);
-  [[nodiscard]] bool is_no_ftp(const Queued& queued);
+  [[nodiscard]] bool may_run() const;
+  void run(std::string_view line, ftp::LineFault fault);
+  [[nodiscard]] bool is_no_ftp(std::string_view line, ftp::LineFault fault);
   void forward(const ftp::Command& command, std::string_view line, bool interrupt);
   [[nodiscard]] bool may_overtake(const ftp::Command& command) const;
   void abort_transfer();

@@ -98,11 +98,15 @@ void SessionDriver::refused(std::string_view what, std::string_view why) {
 }
 
 void SessionDriver::execute(const gateway::Note& told) {
-  gateway::Note note = told;
-  if (auto* transfer = std::get_if<gateway::TransferNote>(&note); transfer != nullptr && relay_) {
-    // The session hears of bytes only when a direction has ended.
-    transfer->bytes = std::max(transfer->bytes, relay_->bytes(transfer->direction));
-  }
+  const auto* transferred = std::get_if<gateway::TransferNote>(&told);
+  if (transferred == nullptr || !relay_) return tell(told);
+  // The session hears of bytes only when a direction has ended.
+  gateway::TransferNote transfer = *transferred;
+  transfer.bytes = std::max(transfer.bytes, relay_->bytes(transfer.direction));
+  tell(std::move(transfer));
+}
+
+void SessionDriver::tell(const gateway::Note& note) {
   worker_.shared().metrics.note(note);
   log_.note(note);
   if (const auto* lease = std::get_if<gateway::LeaseNote>(&note))

@@ -144,6 +144,8 @@ class SessionDriver final : public net::Stream::Listener, public net::Relay::Lis
   void execute(const gateway::StopTimer& action);
   void execute(const gateway::RememberNoEpsv& action);
   void execute(const gateway::Note& note);
+  /// Metrics, log, the last refusals, and what a failed login brings.
+  void tell(const gateway::Note& note);
   void refused(std::string_view what, std::string_view why);
   void pace_commands();
   void execute(const gateway::End& action);
