@@ -106,6 +106,9 @@ void keep_port(const Fd& socket) {
   set(socket, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
+Cork::Cork(const Fd& socket) : socket_(socket) { set(socket_, IPPROTO_TCP, TCP_CORK, 1); }
+Cork::~Cork() { set(socket_, IPPROTO_TCP, TCP_CORK, 0); }
+
 void free_port(const Fd& accepted) { set(accepted, SOL_SOCKET, SO_REUSEADDR, 1); }
 
 Result<Accepted> accept_tcp(const Fd& listener) {

@@ -64,6 +64,18 @@ void keep_port(const Fd& socket);
 /// Of a connection that such a socket accepted: its TIME_WAIT keeps nobody from binding to the port.
 void free_port(const Fd& accepted);
 
+/// What is written while this lives TCP sends in full segments; the rest goes at its end.
+class Cork {
+ public:
+  explicit Cork(const Fd& socket);
+  ~Cork();
+  Cork(const Cork&) = delete;
+  Cork& operator=(const Cork&) = delete;
+
+ private:
+  const Fd& socket_;
+};
+
 struct Accepted {
   Fd socket;  ///< Non-blocking, close-on-exec.
   ftp::Endpoint peer;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 namespace pasvgate::net {
@@ -14,6 +15,7 @@ namespace {
 
 // Four full records; more brings nothing.
 constexpr std::size_t kBufferBytes = std::size_t{64} * 1024;
+constexpr std::size_t kRecord = std::size_t{16} * 1024;
 // A record of 16 KiB at most, and what the kernel may add of the next.
 constexpr std::size_t kRecordRoom = std::size_t{32} * 1024;
 // Two records that the kernel keeps, and what TCP adds.
@@ -205,6 +207,9 @@ Relay::Step TlsRelay::drain(ftp::Direction direction) {
   Flow& now = flow(direction);
   Buffer& buffer = buffers_.at(std::to_underlying(direction));
   const Side side = sink_side(direction);
+  // OpenSSL writes each record by itself; TCP sends them on together.
+  std::optional<Cork> cork;
+  if (now.in_flight > kRecord) cork.emplace(leg(side).socket);
   while (now.in_flight > 0) {
     const auto [step, count] = send(side, {buffer.bytes.get() + buffer.start, now.in_flight});
     if (step == Tls::Step::Done) {
