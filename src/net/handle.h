@@ -67,15 +67,6 @@ class Async : public Handle<uv_async_t> {
   void wake() { uv_async_send(uv()); }
 };
 
-/// Runs in the next turn of the loop, which doesn't sleep before.
-class NextTurn : public Handle<uv_idle_t> {
- public:
-  NextTurn() = default;
-  NextTurn(uv_loop_t& loop, Callback on_turn) : Handle(std::move(on_turn)) { uv_idle_init(&loop, uv()); }
-  void start() { uv_idle_start(uv(), &NextTurn::fire); }
-  void stop() { uv_idle_stop(uv()); }
-};
-
 class Signal : public Handle<uv_signal_t, int> {
  public:
   Signal() = default;

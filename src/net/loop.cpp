@@ -1,10 +1,10 @@
 #include "net/loop.h"
 
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -36,14 +36,17 @@ int from_epoll(std::uint32_t events) {
 
 }  // namespace
 
-Loop::Loop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
-  if (epoll_ < 0) throw std::runtime_error("event loop: no descriptor for epoll");
+Loop::Loop()
+    : epoll_(::epoll_create1(EPOLL_CLOEXEC)), clock_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) {
+  if (!epoll_ || !clock_) throw std::runtime_error("event loop: no descriptor for epoll or its timer");
   if (const int error = uv_loop_init(&loop_); error != 0) {
-    ::close(epoll_);
     throw std::runtime_error(std::string("event loop: ") + uv_strerror(error));
   }
   epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
-  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, uv_backend_fd(&loop_), &event);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, uv_backend_fd(&loop_), &event);
+  // At its edge, so that nobody has to read it.
+  event = {.events = EPOLLIN | EPOLLET, .data = {.ptr = &clock_}};
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, clock_.get(), &event);
 }
 
 Loop::~Loop() {
@@ -54,7 +57,6 @@ Loop::~Loop() {
     uv_print_all_handles(&loop_, stderr);
     std::abort();
   }
-  ::close(epoll_);
 }
 
 void Loop::run() {
@@ -64,7 +66,7 @@ void Loop::run() {
   for (;;) {
     apply_changes();
     if (watches_ == 0 && !timers_.has_armed() && uv_loop_alive(&loop_) == 0) return;
-    const int count = ::epoll_wait(epoll_, events_.data(), kEventsPerTurn, sleep_milliseconds());
+    const int count = ::epoll_wait(epoll_.get(), events_.data(), kEventsPerTurn, set_clock());
     if (told_) clock.turn_begins(uv_hrtime());
     uv_update_time(&loop_);
     dispatch(count);
@@ -78,6 +80,10 @@ void Loop::dispatch(int count) {
     const auto& event = events_.at(static_cast<std::size_t>(index));
     if (event.data.ptr == nullptr) {
       uv_is_ready = true;
+      continue;
+    }
+    if (event.data.ptr == &clock_) {
+      rings_at_.reset();
       continue;
     }
     auto& watch = *static_cast<Watch*>(event.data.ptr);
@@ -114,13 +120,22 @@ void Loop::apply_changes() {
   retired_.clear();
 }
 
-/// How long nothing will be to do by itself; -1 for ever.
-int Loop::sleep_milliseconds() const {
-  const int most = uv_backend_timeout(&loop_);
-  const auto next = timers_.next();
-  if (!next) return most;
-  const std::uint64_t left = *next > now() ? std::min<std::uint64_t>(*next - now(), INT_MAX) : 0;
-  return most < 0 ? static_cast<int>(left) : std::min(most, static_cast<int>(left));
+/// What epoll_wait waits at most: nothing where something is due, else for ever. A timeout there would make the kernel
+/// set up a timer and take it down at each turn. The clock is left as it is while the next deadline only moves away;
+/// then it rings in vain.
+int Loop::set_clock() {
+  auto deadline = timers_.next();
+  if (const int most = uv_backend_timeout(&loop_); most >= 0)
+    deadline = std::min(deadline.value_or(UINT64_MAX), now() + static_cast<std::uint64_t>(most));
+  if (!deadline) return -1;
+  if (*deadline <= now()) return 0;
+  if (rings_at_ && *rings_at_ <= *deadline) return -1;
+  rings_at_ = deadline;
+  // libuv's clock may lag behind by a part of a millisecond.
+  const auto at = static_cast<std::time_t>(*deadline + 1);
+  const itimerspec once{.it_interval = {}, .it_value = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1'000'000}};
+  ::timerfd_settime(clock_.get(), TFD_TIMER_ABSTIME, &once, nullptr);
+  return -1;
 }
 
 void Loop::fire_alarms() {
@@ -146,10 +161,10 @@ void Loop::apply(Watch& watch) {
     // With nothing wanted epoll would report errors and hang-ups still, again and again.
     watch.registered = false;
     --watches_;
-    ::epoll_ctl(epoll_, EPOLL_CTL_DEL, watch.descriptor, &event);
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch.descriptor, &event);
     return;
   }
-  if (::epoll_ctl(epoll_, watch.registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch.descriptor, &event) != 0) {
+  if (::epoll_ctl(epoll_.get(), watch.registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch.descriptor, &event) != 0) {
     const int error = errno;
     watch.watched = 0;
     if (std::exchange(watch.registered, false)) --watches_;
@@ -163,10 +178,16 @@ void Loop::close(std::unique_ptr<Watch> watch) {
   watch->closed = true;
   if (watch->registered) {
     epoll_event event{};
-    ::epoll_ctl(epoll_, EPOLL_CTL_DEL, watch->descriptor, &event);
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch->descriptor, &event);
     --watches_;
   }
   closed_.push_back(std::move(watch));
+}
+
+void Poll::close(Fd& descriptor) {
+  if (watch_ && std::exchange(watch_->registered, false)) --watch_->loop.watches_;
+  watch_.reset();
+  descriptor.close();
 }
 
 void Poll::want(int events) {

@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "net/socket.h"
 #include "net/timer_queue.h"
 
 namespace pasvgate::net {
@@ -60,7 +62,7 @@ class Loop {
   };
   void close(std::unique_ptr<Alarm> alarm);
   void fire_alarms();
-  [[nodiscard]] int sleep_milliseconds() const;
+  [[nodiscard]] int set_clock();
   void change(Watch& watch);
   void close(std::unique_ptr<Watch> watch);
   void apply_changes();
@@ -68,8 +70,10 @@ class Loop {
   void dispatch(int count);
 
   static constexpr int kEventsPerTurn = 256;
+  Fd epoll_;
+  Fd clock_;                               ///< A timerfd.
+  std::optional<std::uint64_t> rings_at_;  ///< As `now`, where the clock is set.
   uv_loop_t loop_{};
-  int epoll_;
   std::array<epoll_event, kEventsPerTurn> events_{};
   std::vector<Watch*> changed_;  ///< Whose wishes epoll doesn't know yet.
   std::vector<std::unique_ptr<Watch>> closed_;
@@ -94,6 +98,8 @@ class Poll {
       : watch_(new Loop::Watch{.loop = loop, .descriptor = descriptor, .callback = std::move(on_ready)}) {}
   [[nodiscard]] explicit operator bool() const { return watch_ != nullptr; }
   void close() { watch_.reset(); }
+  /// With its descriptor, which the kernel then forgets by itself.
+  void close(Fd& descriptor);
   /// 0: nothing.
   void want(int events);
 
@@ -103,6 +109,9 @@ class Poll {
   };
   std::unique_ptr<Loop::Watch, GiveToLoop> watch_;
 };
+
+/// A timer's delay that ends before the loop sleeps again, and not in the present callback.
+constexpr std::chrono::milliseconds kNextTurn{0};
 
 /// Fires once. May be destroyed at any time, in its own callback too.
 class Timer {

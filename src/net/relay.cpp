@@ -160,8 +160,7 @@ void Relay::end_sink(ftp::Direction direction) {
   // Who has ended and was sent nothing has only our end to hear, and closing says it.
   const bool is_done = now.bytes == 0 && flow(back(direction)).source_ended && !says_end(side);
   if (is_done) {
-    leg(side).poll.close();
-    leg(side).socket.close();
+    leg(side).poll.close(leg(side).socket);
   }
   if (is_done || leg(side).gone) {
     if (std::exchange(now.delivered, true)) return;

@@ -22,6 +22,7 @@ void Stream::queue_urgent(std::string_view bytes) {
 }
 
 void Stream::flush() {
+  if (queue_.empty() && clear_from_ != 0 && !next_tls_) return;
   while (!closed_ && secured_ != Secured::Handshake && (!queue_.empty() || clear_from_ == 0)) {
     if (clear_from_ == 0) {
       if (!say_end_of_tls()) break;
@@ -100,10 +101,9 @@ void Stream::shutdown() {
 }
 
 void Stream::close() {
-  poll_.close();
+  poll_.close(socket_);
   next_tls_.reset();
   tls_.reset();
-  socket_.close();
   closed_ = true;
   at_end_ = true;
   std::string().swap(queue_);
@@ -158,7 +158,7 @@ void Stream::receive() {
   const auto [step, count] = receive_some();
   switch (step) {
     case Tls::Step::Done:
-      update_interest();
+      if (tls_) update_interest();  // what it holds no socket tells of
       return listener_.on_bytes(*this, {buffer_.data(), count});
     case Tls::Step::WantRead:
     case Tls::Step::WantWrite:

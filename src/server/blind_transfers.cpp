@@ -62,8 +62,7 @@ class BlindTransfers::Transfer final : public net::Relay::Listener {
 };
 
 BlindTransfers::BlindTransfers(net::Loop& loop, net::PipePool& pipes, observe::Metrics& metrics, OnCount on_count)
-    : loop_(loop), pipes_(pipes), metrics_(metrics), on_count_(std::move(on_count)), next_turn_(loop.uv(), [this] {
-        next_turn_.stop();
+    : loop_(loop), pipes_(pipes), metrics_(metrics), on_count_(std::move(on_count)), next_turn_(loop, [this] {
         dead_.clear();
       }) {}
 
@@ -81,7 +80,7 @@ void BlindTransfers::ended(Transfer& transfer) {
   if (found == transfers_.end()) return;
   dead_.push_back(std::move(*found));
   transfers_.erase(found);
-  next_turn_.start();
+  next_turn_.start(net::kNextTurn);
   on_count_(transfer.client(), -1);
 }
 

@@ -48,7 +48,7 @@ class BlindTransfers {
   net::PipePool& pipes_;
   observe::Metrics& metrics_;
   OnCount on_count_;
-  net::NextTurn next_turn_;
+  net::Timer next_turn_;
   std::vector<std::unique_ptr<Transfer>> transfers_;
   std::vector<std::unique_ptr<Transfer>> dead_;  ///< Until the next turn: they may be the ones that are calling.
 };

@@ -152,8 +152,7 @@ class HealthChecker::Probe final : public net::Stream::Listener {
 };
 
 HealthChecker::HealthChecker(net::Loop& loop, Groups& groups)
-    : loop_(loop), groups_(groups), timer_(loop, [this] { run(); }), next_turn_(loop.uv(), [this] {
-        next_turn_.stop();
+    : loop_(loop), groups_(groups), timer_(loop, [this] { run(); }), next_turn_(loop, [this] {
         dead_.clear();
         run();
       }) {}
@@ -180,7 +179,7 @@ void HealthChecker::ended(Probe& probe) {
   if (found == probes_.end()) return;
   dead_.push_back(std::move(*found));
   probes_.erase(found);
-  next_turn_.start();
+  next_turn_.start(net::kNextTurn);
 }
 
 }  // namespace pasvgate::server

@@ -32,7 +32,7 @@ class HealthChecker {
   std::shared_ptr<const TlsContexts> tls_;
   std::array<char, 4096> buffer_{};  ///< Lent to each for the time of one read.
   net::Timer timer_;
-  net::NextTurn next_turn_;
+  net::Timer next_turn_;
   std::vector<std::unique_ptr<Probe>> probes_;
   std::vector<std::unique_ptr<Probe>> dead_;  ///< Until the next turn of the loop.
 };

@@ -51,7 +51,7 @@ SessionDriver::SessionDriver(Worker& worker, std::uint64_t id, net::Accepted cli
       listener_(in_config(*config_, listener)),
       client_address_(client.peer),
       dialled_(client.dialled()),
-      outside_address_(local_address(client.socket)),
+      outside_address_(client.told ? local_address(client.socket) : dialled_.address),
       started_(uv_hrtime()),
       place_(std::move(place)),
       session_(options(*config_, listener_, client.peer.address)),
@@ -137,7 +137,8 @@ void SessionDriver::handle(const gateway::Event& event) {
     return;
   }
   handling_ = true;
-  std::vector<gateway::Action> actions;  // not a member: an idle session keeps none
+  // Lent, as an idle session keeps none. Whoever comes in between has it made anew.
+  auto actions = worker_.lend_actions();
   const auto run = [&](const gateway::Event& one) {
     session_.handle(one, actions);
     for (const auto& action : actions) std::visit([this](const auto& order) { execute(order); }, action);
@@ -150,6 +151,7 @@ void SessionDriver::handle(const gateway::Event& event) {
     }
   }
   handling_ = false;
+  worker_.give_back(std::move(actions));
 }
 
 void SessionDriver::on_bytes(net::Stream& stream, std::string_view bytes) {
@@ -322,7 +324,7 @@ void SessionDriver::close_session() {
     drop_range();
     connecting_.reset();
     if (backend_.stream) {
-      if (backend_.stream->is_open()) backend_.stream->shutdown();
+      if (backend_.stream->tls() != nullptr && backend_.stream->is_open()) backend_.stream->shutdown();
       backend_.stream->close();
     }
     server_.reset();

@@ -90,6 +90,8 @@ constexpr std::array kAllowed{
     SCMP_SYS(select),
     SCMP_SYS(sendfile),
     SCMP_SYS(splice),
+    SCMP_SYS(timerfd_create),
+    SCMP_SYS(timerfd_settime),
     SCMP_SYS(write),
     SCMP_SYS(writev),
     // Files: the configuration, certificates, logs and their rotation, /proc, the resolver's.

@@ -38,7 +38,7 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       shared_(shared),
       on_empty_(std::move(on_empty)),
       mailbox_(loop_, [this](Message message) { std::visit([this](auto& one) { on(std::move(one)); }, message); }),
-      next_turn_(loop_.uv(), [this] { bury(); }),
+      next_turn_(loop_, [this] { bury(); }),
       accept_pause_(loop_, [this] { resume_accepting(); }),
       read_buffer_(kReadBuffer),
       random_(std::random_device{}()),
@@ -46,7 +46,7 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       proxied_data_(loop_, shared.metrics),
       blind_transfers_(loop_, pipes_, shared.metrics,
                        [this](const ftp::Address& client, int change) { blind_changed(client, change); }),
-      range_turn_(loop_.uv(), [this] { sync_some_ports(); }),
+      range_turn_(loop_, [this] { sync_some_ports(); }),
       pauses_(loop_),
       strays_(loop_),
       shut_ports_(loop_),
@@ -203,21 +203,20 @@ void Worker::retire(std::uint64_t session) {
   if (found == sessions_.end()) return;
   dead_sessions_.push_back(std::move(found->second));
   sessions_.erase(found);
-  next_turn_.start();
+  next_turn_.start(net::kNextTurn);
 }
 
 void Worker::retire(std::unique_ptr<net::Relay> relay) {
   dead_relays_.push_back(std::move(relay));
-  if (next_turn_) next_turn_.start();
+  next_turn_.start(net::kNextTurn);
 }
 
 void Worker::retire(std::unique_ptr<net::Stream> stream) {
   dead_streams_.push_back(std::move(stream));
-  next_turn_.start();
+  next_turn_.start(net::kNextTurn);
 }
 
 void Worker::bury() {
-  next_turn_.stop();
   dead_relays_.clear();
   dead_streams_.clear();
   shared_.sessions.fetch_sub(dead_sessions_.size());

@@ -10,8 +10,10 @@
 #include <string_view>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "gateway/action.h"
 #include "net/guarded.h"
 #include "net/handle.h"
 #include "net/loop.h"
@@ -51,6 +53,9 @@ class Worker {
   [[nodiscard]] Shared& shared() { return shared_; }
   [[nodiscard]] net::PipePool& pipes() { return pipes_; }
   [[nodiscard]] std::span<char> read_buffer() { return read_buffer_; }
+  /// An empty vector, for the time of one event.
+  [[nodiscard]] std::vector<gateway::Action> lend_actions() { return std::exchange(actions_, {}); }
+  void give_back(std::vector<gateway::Action> actions) { actions_ = std::move(actions); }
   [[nodiscard]] std::size_t random() { return random_(); }
 
   /// SessionDriver::lease_ready answers, perhaps before this returns; `on_refused` when there is no port now: nothing
@@ -150,10 +155,11 @@ class Worker {
   std::function<void()> on_empty_;
   net::Loop loop_;  // First of the handles' owners: it goes last.
   net::Mailbox<Message> mailbox_;
-  net::NextTurn next_turn_;
+  net::Timer next_turn_;
   net::Timer accept_pause_;
   net::PipePool pipes_;
   std::vector<char> read_buffer_;
+  std::vector<gateway::Action> actions_;
   std::mt19937_64 random_;
 
   std::shared_ptr<const config::Config> config_;
@@ -163,7 +169,7 @@ class Worker {
   ProxyIntake proxied_sessions_;
   ProxyIntake proxied_data_;
   BlindTransfers blind_transfers_;
-  net::NextTurn range_turn_;
+  net::Timer range_turn_;
   std::deque<RangeSync> range_syncs_;  ///< By `due`.
   std::size_t ports_seen_ = 0;         ///< For `range_syncs_`, round and round.
   SparseLine pauses_;

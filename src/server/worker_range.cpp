@@ -57,7 +57,7 @@ void Worker::on(const EndBlind& message) {
 void Worker::sync_range(std::optional<gateway::Lessee> asked) {
   if (stopping_) return;
   range_syncs_.push_back({.asked = asked, .due = ports_seen_ + owned_ports()});
-  range_turn_.start();
+  range_turn_.start(net::kNextTurn);
 }
 
 void Worker::sync_some_ports() {
@@ -72,7 +72,7 @@ void Worker::sync_some_ports() {
     range_syncs_.pop_front();
     if (done.asked) shared_.workers[done.asked->worker]->post(RangeOpened{done.asked->session, done.synced});
   }
-  if (range_syncs_.empty()) range_turn_.stop();
+  if (!range_syncs_.empty()) range_turn_.start(net::kNextTurn);
 }
 
 std::size_t Worker::owned_ports() const {
