@@ -17,6 +17,7 @@
 
 #include "cli/command_model.h"
 #include "cli/describe_app.h"
+#include "cli/drain_command.h"
 #include "cli/firewall.h"
 #include "cli/probe_command.h"
 #include "cli/status_command.h"
@@ -232,6 +233,8 @@ int dispatch(int argc, char** argv) {
   auto* status_command = add_status(app, status_options);
   TraceOptions trace_options;
   auto* trace_command = add_trace(app, trace_options);
+  DrainOptions drain_options;
+  auto* drain_command = add_drain(app, drain_options);
   std::string firewall_path;
   std::string firewall_format;
   auto* firewall_command = app.add_subcommand("firewall", "Print the firewall rules that a configuration file needs");
@@ -267,6 +270,7 @@ int dispatch(int argc, char** argv) {
   if (probe_command->parsed()) return probe(probe_options, no_color);
   if (status_command->parsed()) return status(status_options, no_color);
   if (trace_command->parsed()) return trace(trace_options, no_color);
+  if (drain_command->parsed()) return drain(drain_options);
   if (const auto format = parse_firewall_format(firewall_format)) {
     return firewall(firewall_path, *format, firewall_slice);
   }

@@ -11,11 +11,13 @@
 #include <chrono>
 #include <cstring>
 #include <future>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "observe/admin_api.h"
+#include "observe/drain_waiters.h"
 #include "observe/log.h"
 #include "page.h"
 
@@ -86,6 +88,7 @@ struct Admin::State {
   const std::atomic<bool>& ready;
   AdminSource& source;
   ftp::Endpoint address;
+  DrainWaiters drain_waiters;
   std::atomic<bool> started = false;  ///< Until then start() reports what is wrong, and the log stays quiet.
   mg_context* server = nullptr;
 
@@ -94,6 +97,9 @@ struct Admin::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
+    // The server's end waits for their threads, and lets them write nothing more.
+    drain_waiters.end();
+    drain_waiters.settle();
     if (server != nullptr) stop(server, address);
   }
 
@@ -119,7 +125,8 @@ Response page() {
   return {200, "OK", std::string(kPage), "text/html; charset=utf-8", std::move(policy)};
 }
 
-Response respond(std::string_view method, std::string_view path, const Metrics& metrics, bool ready) {
+Response respond(std::string_view method, std::string_view path, const Metrics& metrics, bool ready,
+                 DrainWaiters& waiters, std::optional<DrainWaiters::Place>& place) {
   if (method != "GET" && method != "HEAD") {
     return {405, "Method Not Allowed", "only GET and HEAD\n", "text/plain; charset=utf-8", "Allow: GET, HEAD\r\n"};
   }
@@ -128,6 +135,10 @@ Response respond(std::string_view method, std::string_view path, const Metrics& 
   if (path == "/healthz") return {200, "OK", "ok\n"};
   if (path == "/readyz") {
     return ready ? Response{200, "OK", "ready\n"} : Response{503, "Service Unavailable", "draining\n"};
+  }
+  if (path == "/drained") {
+    if (place.emplace(waiters).wait() == DrainWaiters::Outcome::Over) return {200, "OK", "drained\n"};
+    return {503, "Service Unavailable", "newer requests wait in its place\n"};
   }
   return {404, "Not Found", "not found\n"};
 }
@@ -218,10 +229,11 @@ int Admin::State::on_request(mg_connection* connection) noexcept {
   const std::string_view path = request.local_uri == nullptr ? "" : request.local_uri;
   const bool is_api = path.starts_with(kApi) && path.substr(kApi.size()).starts_with('/');
   const bool is_for_people = is_api || path == "/";
+  std::optional<DrainWaiters::Place> place;
   const bool is_misled = is_for_people && !is_named_by_address(text_of(mg_get_header(connection, "Host")));
   const Response response = is_misled ? Response{403, "Forbidden", "ask for the address, not for a name\n"}
                             : is_api  ? respond_api(connection, request, path, state.source)
-                                      : respond(method, path, state.metrics, state.ready);
+                                      : respond(method, path, state.metrics, state.ready, state.drain_waiters, place);
   send(connection, response, method != "HEAD");
   return response.status;
 }
@@ -239,6 +251,8 @@ Admin::~Admin() = default;
 
 ftp::Endpoint Admin::address() const { return state_->address; }
 
+void Admin::drained() { state_->drain_waiters.end(); }
+
 std::expected<std::unique_ptr<Admin>, std::string> Admin::start(const ftp::Endpoint& address, const Metrics& metrics,
                                                                 const std::atomic<bool>& ready, AdminSource& source) {
   static const unsigned features = mg_init_library(0);
@@ -250,10 +264,11 @@ std::expected<std::unique_ptr<Admin>, std::string> Admin::start(const ftp::Endpo
                            ": the CivetWeb library here is built without IPv6; use an IPv4 address");
   }
   // No document root, and every request is answered by on_request: no file is ever looked for.
+  const std::string threads = std::to_string(8 + DrainWaiters::kMost);
   const char* options[] = {"listening_ports",
                            where.c_str(),
                            "num_threads",
-                           "8",
+                           threads.c_str(),
                            "request_timeout_ms",
                            "10000",
                            "enable_keep_alive",

@@ -56,9 +56,11 @@ std::expected<void, std::vector<std::string>> Service::start() {
   // Before anybody is told that we are ready: what comes meanwhile waits for the loop.
   const auto on_signal = [this](int number) {
     if (number == SIGHUP) return reload();
-    draining_ ? stop() : drain();
+    if (!draining_) drain();
+    // Who asks for a drain alone may ask twice, as hooks do, and one that ends us comes behind them.
+    if (number != SIGUSR1 && std::exchange(told_to_end_, true)) stop();
   };
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.emplace_back(loop_.uv(), number, on_signal);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) signals_.emplace_back(loop_.uv(), number, on_signal);
 
   const unsigned workers = config_->workers == 0 ? available_cores() : config_->workers;
   auto opened = open_listeners(config_->listeners, workers);
@@ -294,6 +296,7 @@ void Service::stop() {
   const auto ended = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(shared_->workers.size()));
   for (auto& worker : shared_->workers) worker->post(StopNow{ended});
   ended->wait();
+  if (admin_) admin_->drained();
   // Nothing is left but look-ups that may hang.
   last_wait_ = std::make_unique<LastWait>(kLastPatience);
   for (auto& worker : shared_->workers) worker->join();

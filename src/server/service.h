@@ -36,7 +36,7 @@ class Service {
   ~Service();
   /// Binds every socket and starts the workers; all errors at once, as whole lines.
   std::expected<void, std::vector<std::string>> start();
-  /// Until SIGTERM or SIGINT and the end of the drain.
+  /// Until SIGTERM, SIGINT or SIGUSR1 and the end of the drain.
   void run();
 
  private:
@@ -87,6 +87,7 @@ class Service {
   net::Timer sample_timer_;
   std::unique_ptr<observe::Admin> admin_;  ///< Reads `control_`, `shared_` and `ready_`: goes first.
   bool draining_ = false;
+  bool told_to_end_ = false;  ///< By SIGTERM or SIGINT: one more ends at once.
   bool stopped_ = false;
 };
 

@@ -69,6 +69,12 @@ class Container(unittest.TestCase):
             podman("stop", "--time", "20", name)
             self.assertEqual(json.loads(podman("inspect", name))[0]["State"]["ExitCode"], 0)
 
+            # As the hook of a pod does, without a shell.
+            podman("start", name)
+            until(lambda: accepts(("127.0.0.1", port)), 20, lambda: podman("logs", name))
+            podman("exec", name, "/usr/bin/pasvgate", "drain")
+            self.assertEqual(podman("wait", name), "0")
+
 
 if __name__ == "__main__":
     tap.main()

@@ -49,7 +49,7 @@ class Bash(Case):
 
     def test_commands_and_options(self):
         commands = self.asked("pasvgate", "")
-        self.assertLessEqual({"run", "check", "schema", "firewall", "probe", "status", "trace"}, commands)
+        self.assertLessEqual({"run", "check", "schema", "firewall", "probe", "status", "trace", "drain"}, commands)
         self.assertNotIn("generate", commands)  # for the build alone
         self.assertEqual(self.asked("pasvgate", "fire"), {"firewall"})
         self.assertLessEqual({"--no-color", "--version", "--help"}, self.asked("pasvgate", "--"))
@@ -73,7 +73,7 @@ class Bash(Case):
             self.assertEqual(self.asked("pasvgate", *words, "n", folder=path.parent), {"none"})
 
     def test_every_option_of_help(self):
-        for command in ("run", "check", "schema", "firewall", "probe", "status", "trace"):
+        for command in ("run", "check", "schema", "firewall", "probe", "status", "trace", "drain"):
             text = run([BINARY, command, "--help"]).stdout
             self.assertLessEqual(set(re.findall(r"(?<=[ ,])--[a-z][a-z-]+(?= )", text)) - {"--listen,"},
                                  self.asked("pasvgate", command, "--"), command)
@@ -101,7 +101,7 @@ class OtherShells(Case):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             return {entry.split("\t")[0] for entry in done.stdout.splitlines()}
 
-        self.assertLessEqual({"run", "check", "firewall", "probe", "status", "trace"}, asked("pasvgate "))
+        self.assertLessEqual({"run", "check", "firewall", "probe", "status", "trace", "drain"}, asked("pasvgate "))
         self.assertEqual(asked("pasvgate run --tls "), {"off", "optional", "required", "implicit"})
         self.assertEqual(asked("pasvgate firewall --format k"), {"kubernetes"})
         self.assertIn("--listen-implicit", asked("pasvgate run --listen"))
@@ -130,7 +130,7 @@ class Manual(Case):
     def test_says_what_help_says(self):
         page = run(["mandoc", "-T", "ascii", "-O", "width=300", self.file("pasvgate.1", generated("man"))]).stdout
         page = re.sub(r".\x08", "", page)
-        for command in ("run", "check", "schema", "firewall", "probe", "status", "trace"):
+        for command in ("run", "check", "schema", "firewall", "probe", "status", "trace", "drain"):
             self.assertIn(f"pasvgate {command}", page)
             for option in re.findall(r"(?<=[ ,])--[a-z][a-z-]+(?= )", run([BINARY, command, "--help"]).stdout):
                 self.assertIn(option, page)

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -172,11 +173,15 @@ class Names(unittest.TestCase):
         self.start(patience=30)
         until(lambda: self.dns.asked > 0, 5, "a question without an answer")
         before = self.threads()
+        waiter = http.client.HTTPConnection(*self.gateway.admin.split(":"), timeout=seconds(10))
+        waiter.request("GET", "/drained")
         self.gateway.signal(signal.SIGTERM)
         self.gateway.wait_log("draining")
         # Behind that only the resolver is waited for.
         until(lambda: self.threads() <= before - 2, 5, "its workers have ended")
         self.gateway.signal(signal.SIGTERM)
+        self.assertEqual(waiter.getresponse().status, 200)
+        waiter.close()
         self.assertEqual(self.gateway.wait_exit(6), 0)
         self.assertIn("stopped", self.gateway.log_text())
 
