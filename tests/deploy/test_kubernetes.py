@@ -69,6 +69,19 @@ def pod_of(name, workload="pasvgate"):
                 if one["metadata"]["name"] == workload)
 
 
+def all_containers(pod):
+    return pod.get("initContainers", []) + pod["containers"]
+
+
+def gateway_of(name):
+    return next(one for one in all_containers(pod_of(name)) if one["name"] == "pasvgate")
+
+
+def seconds_of(text):
+    count, unit = re.fullmatch(r"(\d+)([sm])", text).groups()
+    return int(count) * {"s": 1, "m": 60}[unit]
+
+
 def pasvgate(*arguments):
     return subprocess.run([BINARY, *arguments], capture_output=True, text=True, check=False, timeout=60)
 
@@ -116,7 +129,7 @@ class Rendered(unittest.TestCase):
                     if "configMap" in volume:
                         self.assertIn(("ConfigMap", volume["configMap"]["name"]), known)
                 volumes = {volume["name"] for volume in pod["volumes"]}
-                for one in pod["containers"] + pod.get("initContainers", []):
+                for one in all_containers(pod):
                     self.assertLessEqual({mount["name"] for mount in one.get("volumeMounts", [])}, volumes)
             for scaler in of_kind(name, "HorizontalPodAutoscaler"):
                 target = scaler["spec"]["scaleTargetRef"]
@@ -141,7 +154,7 @@ class Rendered(unittest.TestCase):
                 self.assertTrue(pod["securityContext"]["runAsNonRoot"])
                 self.assertEqual(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault")
                 self.assertFalse(pod.keys() & {"hostNetwork", "hostPID", "hostIPC"})
-                for one in pod["containers"] + pod.get("initContainers", []):
+                for one in all_containers(pod):
                     context = one["securityContext"]
                     self.assertIs(context["allowPrivilegeEscalation"], False)
                     self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
@@ -156,24 +169,38 @@ class Rendered(unittest.TestCase):
             pod = pod_of(name)
             text = next(text for one in of_kind(name, "ConfigMap") for key, text in one["data"].items()
                         if key.endswith(".json"))
-            count, unit = re.search(r'"drain_timeout": "(\d+)([sm])"', text).groups()
-            stop = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-            self.assertGreaterEqual(pod["terminationGracePeriodSeconds"], stop + int(count) * {"s": 1, "m": 60}[unit] + 5)
+            drain = seconds_of(re.search(r'"drain_timeout": "(\w+)"', text)[1])
+            hook = gateway_of(name)["lifecycle"]["preStop"]
+            before = hook["sleep"]["seconds"] if "sleep" in hook else seconds_of(hook["exec"]["command"][-1])
+            self.assertGreaterEqual(pod["terminationGracePeriodSeconds"], before + drain + 5)
 
-    def test_the_server_outlives_the_gateway(self):
-        """A native sidecar starts before the containers and ends after them."""
-        pod = pod_of("sidecar")
-        self.assertEqual([(one["name"], one["restartPolicy"]) for one in pod["initContainers"]], [("ftp", "Always")])
-        self.assertEqual([one["name"] for one in pod["containers"]], ["pasvgate"])
+    def test_the_server_outlives_the_drain(self):
+        """The gateway is the native sidecar, and the server's own hook keeps it until the gateway has drained."""
+        for name in (name for name in SETS if "sidecar" in name):
+            pod = pod_of(name)
+            (gateway,) = pod["initContainers"]
+            (server,) = pod["containers"]
+            self.assertEqual((gateway["name"], gateway["restartPolicy"], server["name"]), ("pasvgate", "Always", "ftp"))
+            # Until it is good, the server isn't started.
+            self.assertEqual(gateway["startupProbe"]["httpGet"]["path"], "/healthz")
+            program, command, option, _ = gateway["lifecycle"]["preStop"]["exec"]["command"]
+            self.assertEqual((program, command, option), ("/usr/bin/pasvgate", "drain", "--after"))
+            self.assertIn("COPY --from=build /pasvgate /files/usr/bin/pasvgate", (ROOT / "deploy/Containerfile").read_text("utf-8"))
+            # `drain` tells process 1, which it is where containers have their own.
+            self.assertEqual((gateway["args"][0], "command" in gateway, "shareProcessNamespace" in pod), ("run", False, False))
+            (admin,) = (port["containerPort"] for port in gateway["ports"] if port["name"] == "admin")
+            self.assertEqual(server["lifecycle"]["preStop"], {"httpGet": {"path": "/drained", "port": admin}})
+            text = next(one["data"]["pasvgate.json"] for one in of_kind(name, "ConfigMap"))
+            self.assertIn(f'"admin": {{"address": "0.0.0.0:{admin}"}}', text)
 
     def test_ftps(self):
         for name, plain in (("overlays/sidecar-ftps", "sidecar"), ("overlays/fleet-ftps", "fleet")):
-            container = pod_of(name)["containers"][0]
+            container = gateway_of(name)
             env = {one["name"]: one["value"] for one in container["env"]}
             self.assertEqual(env["PASVGATE_TLS"], "required")
             mounted = next(one["mountPath"] for one in container["volumeMounts"] if one["name"] == "tls")
             self.assertEqual((env["PASVGATE_TLS_CERT"], env["PASVGATE_TLS_KEY"]), (f"{mounted}/tls.crt", f"{mounted}/tls.key"))
-            self.assertNotIn("PASVGATE_TLS", {one["name"] for one in pod_of(plain)["containers"][0]["env"]})
+            self.assertNotIn("PASVGATE_TLS", {one["name"] for one in gateway_of(plain)["env"]})
             # cert-manager's, or made by the command that the texts tell; one that is applied with the rest would overwrite it.
             self.assertEqual(of_kind(name, "Secret"), [])
             (secret,) = (volume["secret"]["secretName"] for volume in pod_of(name)["volumes"] if "secret" in volume)
