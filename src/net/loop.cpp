@@ -132,9 +132,9 @@ int Loop::set_clock() {
   if (rings_at_ && *rings_at_ <= *deadline) return -1;
   rings_at_ = deadline;
   // libuv's clock may lag behind by a part of a millisecond.
-  const auto at = static_cast<std::time_t>(*deadline + 1);
-  const itimerspec once{.it_interval = {}, .it_value = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1'000'000}};
-  ::timerfd_settime(clock_.get(), TFD_TIMER_ABSTIME, &once, nullptr);
+  const auto left = static_cast<std::time_t>(*deadline - now() + 1);
+  const itimerspec once{.it_interval = {}, .it_value = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1'000'000}};
+  ::timerfd_settime(clock_.get(), 0, &once, nullptr);
   return -1;
 }
 
