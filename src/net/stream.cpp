@@ -123,7 +123,8 @@ void Stream::update_interest() {
 void Stream::on_ready(int events) {
   if (events < 0) {
     if (at_end_ || events != UV_EBADF) return fail();
-    // An error of the socket: the next read or write says which.
+    // An error of the socket: the next read or write says which, behind what came before. Nothing is watched meanwhile.
+    update_interest();
     events = UV_READABLE;
   }
   if (secured_ == Secured::Handshake) return continue_handshake();

@@ -413,6 +413,17 @@ class ClientGone(unittest.TestCase):
         until(lambda: all(session.sock.fileno() < 0 for session in self.stub.sessions), 5, "the server's sessions end")
 
 
+    def test_reset_behind_bytes(self):
+        """Both are there when the gateway looks: the bytes are read, and the reset is heard."""
+        client = Raw(self.gateway.address)
+        self.gateway.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.gateway.process.pid, os.WSTOPPED | os.WNOWAIT)
+        client.send("US")
+        reset(client.sock)
+        self.gateway.process.send_signal(signal.SIGCONT)
+        self.gateway.wait_metric("sessions_active", 0)
+
+
 class Signals(unittest.TestCase):
     def test_in_the_middle_of_transfers(self):
         """A good reload, one with a broken file, then SIGTERM: files that are under way arrive, both ways and in both modes."""
