@@ -192,8 +192,19 @@ void Relay::check_delivery(ftp::Direction direction) {
   if (delivery == Delivery::Failed) return fail(sink_side(direction), false);
   now.delivered = true;
   last_progress_ = loop_.now();
+  if (direction == Download && payload_ == Download) end_unused(Upload);
+  if (over_) return;
   update_interest();
   listener_.on_delivered(direction, now.bytes);
+}
+
+/// A client that has its download has nothing more to say: nobody waits for its end, and the backend has ours at once.
+void Relay::end_unused(ftp::Direction direction) {
+  Flow& now = flow(direction);
+  if (now.source_ended || now.bytes + now.in_flight > 0) return;
+  if (says_end(Side::Client) || says_end(Side::Backend)) return;
+  now.source_ended = true;
+  end_sink(direction);
 }
 
 void Relay::update_interest() {

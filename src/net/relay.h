@@ -50,7 +50,7 @@ class Relay {
   void set_pace(std::unique_ptr<Pace> pace) { pace_ = std::move(pace); }
   /// The transfer is sure to come, with its bytes in this direction: handshakes that haven't begun are overdue from
   /// now.
-  virtual void expect(ftp::Direction) {}
+  virtual void expect(ftp::Direction payload) { payload_ = payload; }
   /// Says an orderly end to whom none was said yet, as well as it can be said at once.
   void say_ends();
   /// Nothing moves and nothing is told any more; the sockets stay as they are until the end.
@@ -134,6 +134,7 @@ class Relay {
 
   Listener& listener_;
   std::string error_;
+  std::optional<ftp::Direction> payload_;  ///< Once it is sure.
 
  private:
   void on_ready(Side side, int events);
@@ -141,6 +142,7 @@ class Relay {
   Step fill_in_pace(ftp::Direction direction);
   void end_sink(ftp::Direction direction);
   void check_delivery(ftp::Direction direction);
+  void end_unused(ftp::Direction direction);
   void update_interest();
   void on_timer();
   void fail(Side side, bool stalled);

@@ -75,7 +75,6 @@ class TlsRelay final : public Relay {
   std::array<Buffer, 2> buffers_;  ///< By Direction.
   std::array<Pipe, 2> pipes_;      ///< By Direction.
   std::chrono::milliseconds handshake_;
-  std::optional<ftp::Direction> payload_;  ///< Once the transfer is expected.
 };
 
 }  // namespace pasvgate::net

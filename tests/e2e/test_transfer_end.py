@@ -62,6 +62,22 @@ class Downloads(Scripted):
         data.close()
         self.assertEqual((received, self.client.reply().code), (len(BIG), 226))
 
+    def test_a_server_that_waits_for_the_end_of_a_client_that_keeps_it(self):
+        """The client has everything; it may close its data connection when it likes."""
+        def lingers(session, _):
+            session.reply("150 here")
+            with session.accept() as data:
+                data.sendall(b"all of it")
+                data.shutdown(socket.SHUT_WR)
+                data.settimeout(seconds(5))
+                session.reply("226 done" if data.recv(1) == b"" else "451 that was no end")
+
+        self.stub.on["RETR"] = lingers
+        data = self.begin("RETR x")
+        self.assertEqual(read_all(data), b"all of it")
+        self.assertEqual(self.client.reply().code, 226)
+        data.close()
+
     def test_226_before_the_first_byte(self):
         def early(session, _):
             session.reply("150 here", "226 done")
