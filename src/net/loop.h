@@ -69,7 +69,7 @@ class Loop {
   void apply(Watch& watch);
   void dispatch(int count);
 
-  static constexpr int kEventsPerTurn = 256;
+  static constexpr int kEventsPerTurn = 64;
   Fd epoll_;
   Fd clock_;                               ///< A timerfd.
   std::optional<std::uint64_t> rings_at_;  ///< As `now`, where the clock is set.

@@ -1,13 +1,17 @@
 #include "net/socket.h"
 
+#include <fcntl.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <system_error>
 
@@ -104,6 +108,15 @@ void stop_listening(const Fd& socket) { ::shutdown(socket.get(), SHUT_RD); }
 void keep_port(const Fd& socket) {
   set(socket, SOL_SOCKET, SO_REUSEADDR, 0);
   set(socket, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+void make_room_for(std::size_t descriptors) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || descriptors == 0) return;
+  const auto highest = std::min<rlim_t>({descriptors, limit.rlim_cur, INT_MAX}) - 1;
+  const Fd any(::eventfd(0, EFD_CLOEXEC));
+  // One that stands there, and goes: the table stays.
+  const Fd last(::fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(highest)));
 }
 
 Cork::Cork(const Fd& socket) : socket_(socket) { set(socket_, IPPROTO_TCP, TCP_CORK, 1); }

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -63,6 +64,11 @@ void stop_listening(const Fd& socket);
 void keep_port(const Fd& socket);
 /// Of a connection that such a socket accepted: its TIME_WAIT keeps nobody from binding to the port.
 void free_port(const Fd& accepted);
+
+/// Makes the process's table of descriptors large enough for so many, or as many as it may have. To let it grow later
+/// stops whichever thread needs it to for tens of milliseconds, once other threads share the table (the kernel's
+/// synchronize_rcu).
+void make_room_for(std::size_t descriptors);
 
 /// What is written while this lives TCP sends in full segments; the rest goes at its end.
 class Cork {

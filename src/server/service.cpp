@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 
 constexpr int kControlBacklog = 4096;
 constexpr auto kLastPatience = 2s;
+// Its two legs and those of a transfer; more are for pipes.
+constexpr std::size_t kDescriptorsOfSession = 4;
 using config::LogLevel;
 
 std::uint64_t seed() {
@@ -74,6 +76,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
     for (const auto& error : ports.error()) errors.push_back("/passive_ports/listen: " + error.text());
   }
   if (!errors.empty()) return std::unexpected(std::move(errors));
+  net::make_room_for(kDescriptorsOfSession * config_->limits.sessions);
   if (const auto confined = confine(); !confined) return std::unexpected(std::vector{confined.error()});
 
   shared_ = std::make_unique<Shared>(*config_, std::move(*ports), workers, seed());
