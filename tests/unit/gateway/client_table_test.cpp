@@ -79,6 +79,18 @@ TEST_CASE("clients: so many connections in a second; one that is refused doesn't
   CHECK(table.enter(address("192.0.2.2"), 1000ms, limits));
 }
 
+TEST_CASE("clients: a reload that lowers the burst of connections holds nobody up for the old one's time") {
+  ClientTable table;
+  const config::Limits before{.sessions_per_client = 0, .connections_per_second = 10, .connection_burst = 1000};
+  const config::Limits after{.sessions_per_client = 0, .connections_per_second = 10, .connection_burst = 5};
+  const auto client = address("192.0.2.1");
+  for (int count = 0; count < 1000; ++count) CHECK(table.enter(client, 0ms, before));
+  CHECK_FALSE(table.enter(client, 0ms, before));
+  CHECK_FALSE(table.enter(client, 100ms, after));
+  for (int count = 0; count < 5; ++count) CHECK(table.enter(client, 600ms, after));
+  CHECK_FALSE(table.enter(client, 600ms, after));
+}
+
 TEST_CASE("clients: failed logins within their time") {
   const config::Limits limits{.failed_logins = 3, .failed_login_window = 10s};
   struct Row {
