@@ -70,7 +70,7 @@ struct HoldData {};
 /// The session is this user's from now on, or nobody's any more. With a user it is answered by UserCounted, before
 /// anything else happens.
 struct CountUser {
-  std::optional<std::string> user;
+  std::optional<std::string> user;  ///< See user_key.
 };
 
 /// Begin TLS on a control connection, behind what was sent. Answered by TlsStarted or TlsFailed; until then nothing is

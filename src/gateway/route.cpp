@@ -87,6 +87,15 @@ bool may_reach(const std::vector<config::UserHost>& allowed, const config::HostP
   });
 }
 
+std::string user_key(const Target& target, std::string_view user) {
+  if (!target.host) return std::string(user);
+  std::string_view host = target.host->host;
+  if (host.ends_with('.')) host.remove_suffix(1);
+  const std::string at = target.host->address ? target.host->address->text() : std::string(host);
+  // A line's end is in no name, so that no other name at this backend is the same.
+  return std::string(user.substr(0, user.rfind('@'))).append("\n").append(at) + ":" + std::to_string(target.host->port);
+}
+
 bool matches_glob(std::string_view glob, std::string_view text, Case letters) {
   const auto same = [&](char one, char other) {
     return letters == Case::Counts ? one == other : lower(one) == lower(other);

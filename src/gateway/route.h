@@ -48,6 +48,10 @@ Verdict decide(const config::Listener& rules, const Facts& facts);
 /// name that no glob holds for needs an address in a listed network.
 bool may_reach(const std::vector<config::UserHost>& allowed, const config::HostPort& asked, const ftp::Address& at);
 
+/// One user to the limits of users, at one backend: the name that the backend sees, and for a login `user@host` the
+/// host as well, however it was written. Two names of one host are two hosts: what a name resolves to may change.
+std::string user_key(const Target& target, std::string_view user);
+
 enum class Case : std::uint8_t { Counts, Ignored };
 /// `*` stands for any bytes, `?` for one.
 bool matches_glob(std::string_view glob, std::string_view text, Case letters);

@@ -63,6 +63,8 @@ class Session {
   [[nodiscard]] const Pending* transfer() const { return replies_.transfer(); }
   /// Who is logged in, or else who asked last. Raw, as the client sent it; empty before USER.
   [[nodiscard]] const std::string& user() const { return logged_in_ ? user_ : asked_user_; }
+  /// The same for the limits of users: see gateway::user_key.
+  [[nodiscard]] std::string user_key() const { return key_of(user()); }
 
  private:
   struct Queued {
@@ -121,6 +123,7 @@ class Session {
 
   // The choice of the backend, and the gateway in its place.
   void choose_backend(const TlsIdentity* tls);
+  [[nodiscard]] std::string key_of(std::string_view user) const;
   [[nodiscard]] bool is_at_front() const { return front_ && front_->awaits_user; }
   [[nodiscard]] bool is_reaching() const { return front_ && front_->login; }
   bool answer_in_front(const ftp::Command& command, std::string_view line);

@@ -145,6 +145,10 @@ bool Session::take_user(const ftp::Command& command) {
   return true;
 }
 
+std::string Session::key_of(std::string_view user) const {
+  return front_ ? gateway::user_key(front_->target, user) : std::string(user);
+}
+
 void Session::refuse_user(std::string_view why) {
   warn(why, asked_user_);
   front_->refused = true;

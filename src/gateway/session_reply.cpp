@@ -126,7 +126,7 @@ void Session::take_plain_reply(const ftp::ReplyLine& line) {
 /// The client hears of its login when it is sure that it may stay.
 void Session::count_user(const ftp::ReplyLine& line) {
   login_reply_.reset(new LoginReply{line.place, line.code, std::string(line.line)});
-  send(CountUser{asked_user_});
+  send(CountUser{key_of(asked_user_)});
 }
 
 void Session::on(const UserCounted& counted) {

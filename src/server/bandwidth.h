@@ -27,7 +27,7 @@ class Bandwidth {
   };
   explicit Bandwidth(observe::Metrics& metrics) : metrics_(metrics) {}
 
-  /// Of a transfer that begins now; `session` is made when it is needed. Users are told apart by name and backend.
+  /// Of a transfer that begins now; `session` is made when it is needed. `user` is a gateway::user_key.
   std::unique_ptr<net::Pace> pace(const config::Bandwidth& limits, std::unique_ptr<Session>& session,
                                   const std::string& listener, const std::string& backend, const std::string& user);
   /// Of one that passes through encrypted: nobody knows whose it is. None where no limit asks for it.

@@ -150,7 +150,7 @@ void SessionDriver::execute(const gateway::RelayData& action) {
   relay_ = make_relay(action);
   if (config_->bandwidth.is_set()) {
     relay_->set_pace(worker_.shared().bandwidth.pace(config_->bandwidth, bandwidth_, listener_.name,
-                                                     std::string(backend_name_), session_.user()));
+                                                     std::string(backend_name_), session_.user_key()));
   }
   ++worker_.shared().transfers;
 }

@@ -124,10 +124,12 @@ def session():
 
 
 def users():
-    """Two sessions of one user have the limit together, another user has its own."""
-    with Setting(**limits(user=RATE)) as setting:
+    """Two sessions of one user at one host have the limit together, another user has its own."""
+    stub = Stub()
+    routes = [{"name": "public", "address": "127.0.0.1:0", "user_hosts": [f"localhost:{stub.port}"]}]
+    with Setting(stub=stub, listeners=routes, **limits(user=RATE)) as setting:
         setting.stub.files["half"] = FILE[:SIZE // 2]
-        both = [download(setting.client("alice"), "half", SIZE // 2) for _ in range(2)]
+        both = [download(setting.client(f"alice@{host}:{stub.port}"), "half", SIZE // 2) for host in ("localhost", "LocalHost")]
         return setting.together(*both, download(setting.client("bob"))), setting.held_back("user")
 
 

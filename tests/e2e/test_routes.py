@@ -217,6 +217,17 @@ class UserHosts(unittest.TestCase):
                 self.assertEqual(client.command("PASS no").code, 530)
                 self.assertEqual(client.command(f"USER anna@127.0.0.1:{far.port}").text, "331 far")
 
+    def test_one_user_however_the_host_is_written(self):
+        with Named("rest") as rest, Named("far") as far, gateway_for(
+                rest, user_hosts=[f"localhost:{far.port}", f"127.0.0.1/32:{far.port}"],
+                sections={"limits": {"sessions_per_user": 1}}) as gateway, Raw(gateway.address) as first:
+            first.command(f"USER anna@localhost:{far.port}")
+            self.assertEqual(first.command("PASS secret").code, 230)
+            for user, code in ((f"anna@LocalHost:{far.port}", 421), (f"anna@127.0.0.1:{far.port}", 230), ("anna", 230)):
+                with self.subTest(user), Raw(gateway.address) as client:
+                    client.command(f"USER {user}")
+                    self.assertEqual(client.command("PASS secret").code, code)
+
     def test_name_that_resolves_outside_the_networks(self):
         with Named("rest") as rest, Named("far") as far:
             for network, code in (("10.0.0.0/8", 530), ("127.0.0.0/8", 331)):

@@ -31,6 +31,7 @@ class Dialogue {
 
   /// Connected, greeted and logged in, with nothing remembered.
   [[nodiscard]] const std::string& user() const { return session_.user(); }
+  [[nodiscard]] std::string user_key() const { return session_.user_key(); }
   static Dialogue logged_in(pasvgate::gateway::SessionOptions options = {},
                             pasvgate::ftp::Family backend = pasvgate::ftp::Family::V4) {
     return logged_in(pasvgate::gateway::BackendTraits{}, backend, options);

@@ -418,3 +418,15 @@ TEST_CASE("a backend with TLS behind the front: USER when all of it stands") {
   CHECK(refused.to_client == "530 not now\r\n");
   CHECK(refused.reason == EndReason::Refused);
 }
+
+TEST_CASE("user@host: the user that is counted is the one that the backend sees there") {
+  auto counting = options(by_host());
+  counting.counts_users = true;
+  Dialogue d(counting);
+  d.client("USER anna@FTP.internal:21").connect().backend({"220 ready", "331 on"}).client("PASS secret");
+  d.backend({"230 in"});
+  CHECK(d.to_backend == "USER anna\r\nPASS secret\r\n");
+  CHECK(d.users == std::vector<std::string>{"anna\nftp.internal:21"});
+  CHECK(d.user() == "anna@FTP.internal:21");
+  CHECK(d.user_key() == "anna\nftp.internal:21");
+}

@@ -208,3 +208,34 @@ TEST_CASE("user@host: what a name resolved to must be in the list, unless the na
     CHECK(may_reach(allowed, config::parse_server(row.host).value(), ftp::Address::parse(row.at).value()) == row.may);
   }
 }
+
+TEST_CASE("one user to the limits: a name at a host, however the host is written") {
+  const auto allowed = listener(R"("user_hosts": ["*", "*:2121", "0.0.0.0/0", "[2001:db8::/32]:21"])");
+  const auto key = [&](std::string_view user) {
+    const auto verdict = decide(allowed, {.client = {}, .user = user});
+    REQUIRE(verdict.kind == Verdict::Kind::Decided);
+    return user_key(verdict.target, user);
+  };
+  struct Row {
+    const char* one;
+    const char* other;
+    bool same;
+  };
+  const Row rows[] = {
+      {"anna@ftp.example", "anna@FTP.Example", true},        {"anna@ftp.example", "anna@ftp.example:21", true},
+      {"anna@ftp.example", "anna@ftp.example.", true},       {"anna@ftp.example:2121", "anna@Ftp.example.:02121", true},
+      {"anna@2001:db8::1", "anna@[2001:DB8:0::1]:21", true}, {"anna@192.0.2.1", "anna@::ffff:192.0.2.1", true},
+      {"a@b@ftp.example", "a@b@FTP.example", true},          {"anna@ftp.example", "anna@ftp.example:2121", false},
+      {"anna@ftp.example", "anna@ftp2.example", false},      {"anna@ftp.example", "Anna@ftp.example", false},
+      {"a@ftp.example", "a@b@ftp.example", false},           {"anna@ftp.example", "anna", false},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.one);
+    CAPTURE(row.other);
+    CHECK((key(row.one) == key(row.other)) == row.same);
+  }
+  const Target own{.backend = "default", .host = {}};
+  CHECK(user_key(own, "anna@ftp.example") == "anna@ftp.example");
+  // Where the list is empty, it is a name like others.
+  CHECK(user_key(own, "anna@ftp.example:21") != key("anna@ftp.example"));
+}
