@@ -25,6 +25,13 @@ std::uint64_t first_session_id(unsigned worker) {
   return (static_cast<std::uint64_t>(entropy()) << 32U) | (static_cast<std::uint64_t>(worker) << 24U);
 }
 
+/// The last word to a client that gets no session: in clear, as a greeting would be. Where TLS comes first there is
+/// nothing that it could read.
+void say(const net::Accepted& client, const config::Listener& listener, std::string_view whole) {
+  if (listener.tls == config::ClientTls::Implicit) return;
+  ::send(client.socket.get(), whole.data(), whole.size(), MSG_NOSIGNAL);
+}
+
 }  // namespace
 
 Shared::Shared(const config::Config& config, PortSockets reserved, unsigned worker_count, std::uint64_t seed)
@@ -117,9 +124,7 @@ void Worker::admit(net::Accepted client, const config::Listener& listener) {
   if (place.others() >= config_->limits.sessions) {
     shared_.metrics.limit_hit(observe::Metrics::Limit::Sessions);
     shared_.refusals.add(client.peer.address, "session", "limits.sessions is reached");
-    static constexpr std::string_view kFull = "421 Too many sessions, try again later.\r\n";
-    ::send(client.socket.get(), kFull.data(), kFull.size(), MSG_NOSIGNAL);
-    return;
+    return say(client, listener, "421 Too many sessions, try again later.\r\n");
   }
   if (!may_go_on(client, listener)) return;
   if (!ftp::holds(listener.proxy_from, client.peer.address)) {
@@ -146,10 +151,7 @@ bool Worker::may_go_on(net::Accepted& client, const config::Listener& listener) 
   shared_.refusals.add(client.peer.address, "destination " + to.text(), std::string(why));
   observe::log(config::LogLevel::Warn, "destination refused",
                {{"client", client.peer.text()}, {"destination", to.text()}, {"why", std::string(why)}});
-  static constexpr std::string_view kRefused = "421 This server can't be reached from here.\r\n";
-  if (listener.tls != config::ClientTls::Implicit) {
-    ::send(client.socket.get(), kRefused.data(), kRefused.size(), MSG_NOSIGNAL);
-  }
+  say(client, listener, "421 This server can't be reached from here.\r\n");
   return false;
 }
 
@@ -167,12 +169,10 @@ void Worker::start_session(net::Accepted client, const config::Listener& listene
   here.begin();
 }
 
-/// In clear, as a greeting would be; where TLS comes first there is nothing that it could read.
 void Worker::turn_away(const net::Accepted& client, const config::Listener& listener, const TurnedAway& why) {
   shared_.metrics.limit_hit(why.limit);
   shared_.refusals.add(client.peer.address, "session", std::string(why.why));
-  if (listener.tls == config::ClientTls::Implicit) return;
-  ::send(client.socket.get(), why.told.data(), why.told.size(), MSG_NOSIGNAL);
+  say(client, listener, why.told);
 }
 
 void Worker::pause_accepting(std::string_view why) {

@@ -82,6 +82,21 @@ class Case(unittest.TestCase):
         return self.enterContext(until(let_in, deadline, "a free place"))
 
 
+class Sessions(Case):
+    sections = {"limits": {"sessions": 1}, **certificates.tls_sections(),
+                "listeners": [{"name": "plain", "address": "127.0.0.1:0"},
+                              {"name": "implicit", "address": "127.0.0.1:0", "tls": "implicit"}]}
+
+    def test_full(self):
+        self.at(1).login()
+        self.assert_full(2, "Too many sessions")
+        hits = self.hits("sessions")
+        # Before TLS there are no words.
+        self.assertTrue(self.at(3, 1, greeting=False).at_end())
+        self.assertEqual(self.hits("sessions"), hits + 1)
+        self.assert_refused(3, "limits.sessions is reached")
+
+
 class Clients(Case):
     sections = {"limits": {"exempt_clients": [], "sessions_per_client": 2, "connections_per_second": 0},
                 "listeners": [{"name": "plain", "address": "127.0.0.1:0"},
