@@ -80,8 +80,12 @@ bool SessionDriver::is_backend(const ftp::Endpoint& peer) {
   if (gateway::is_trusted(peer.address, backend_settings_->data_address, backend_settings_->trusted_data)) return true;
   worker_.shared().metrics.data_rejected(observe::Metrics::Rejected::NotBackend);
   worker_.shared().refusals.add(peer.address, "data connection", "it isn't the backend's");
-  observe::log(config::LogLevel::Warn, "data connection that isn't the backend's",
-               {{"session", log_.id()}, {"from", peer.text()}});
+  if (const std::size_t count = worker_.not_backend().count(); count != 0) {
+    observe::log(config::LogLevel::Warn, "data connection that isn't the backend's",
+                 {{"session", log_.id()},
+                  {"from", peer.text()},
+                  {"count", std::to_string(count), observe::Field::Kind::Number}});
+  }
   return false;
 }
 

@@ -57,6 +57,8 @@ Worker::Worker(unsigned index, Shared& shared, std::function<void()> on_empty)
       pauses_(loop_),
       strays_(loop_),
       shut_ports_(loop_),
+      destinations_(loop_),
+      not_backend_(loop_),
       next_session_(first_session_id(index)) {
   loop_.on_turn(shared.metrics.worker_turns(index));
 }
@@ -149,8 +151,13 @@ bool Worker::may_go_on(net::Accepted& client, const config::Listener& listener) 
   const auto& [to, why] = destination.error();
   shared_.metrics.limit_hit(observe::Metrics::Limit::Destination);
   shared_.refusals.add(client.peer.address, "destination " + to.text(), std::string(why));
-  observe::log(config::LogLevel::Warn, "destination refused",
-               {{"client", client.peer.text()}, {"destination", to.text()}, {"why", std::string(why)}});
+  if (const std::size_t count = destinations_.count(); count != 0) {
+    observe::log(config::LogLevel::Warn, "destination refused",
+                 {{"client", client.peer.text()},
+                  {"destination", to.text()},
+                  {"why", std::string(why)},
+                  {"count", std::to_string(count), observe::Field::Kind::Number}});
+  }
   say(client, listener, "421 This server can't be reached from here.\r\n");
   return false;
 }

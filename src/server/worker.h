@@ -66,6 +66,8 @@ class Worker {
   void take_range(std::uint64_t session, const ftp::Address& client);
   void drop_range(std::uint64_t session);
   [[nodiscard]] BlindTransfers& blind_transfers() { return blind_transfers_; }
+  /// For connections to an active backend's port that aren't the backend's.
+  [[nodiscard]] SparseLine& not_backend() { return not_backend_; }
   enum class LeaseEnd : std::uint8_t { Dropped, Expired };
   /// False when it has ended already.
   bool drop_lease(const gateway::Lease& lease, LeaseEnd why = LeaseEnd::Dropped);
@@ -175,6 +177,8 @@ class Worker {
   SparseLine pauses_;
   SparseLine strays_;
   SparseLine shut_ports_;
+  SparseLine destinations_;
+  SparseLine not_backend_;
   bool accepting_paused_ = false;
   std::unordered_map<std::uint64_t, std::unique_ptr<SessionDriver>> sessions_;
   std::vector<std::unique_ptr<SessionDriver>> dead_sessions_;

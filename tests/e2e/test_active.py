@@ -119,6 +119,9 @@ class Active(unittest.TestCase):
                 except ConnectionResetError:
                     pass  # so soon that connect itself saw it
                 until(lambda: self.rejected() == count, 5, f"{count} rejected")
+            words = "data connection that isn't the backend's"
+            self.gateway.wait_log(words)
+            self.assertEqual(self.gateway.log_text().count(words), 1)  # a minute
             self.assertEqual(self.client.command("RETR hello.txt").code, 150)
             data, _ = listener.accept()
             self.assertEqual(self.client.finish(data, None), HELLO)

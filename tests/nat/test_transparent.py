@@ -1,5 +1,6 @@
 """Clients inside dial servers outside, and the gateway on their way serves them."""
 
+import json
 import pathlib
 import random
 import socket
@@ -160,11 +161,16 @@ class Transparent(unittest.TestCase):
         # Straight to the listener, and at the host's other address.
         self.assertEqual(greeting((INSIDE, 2121)), (421, True))
         self.assertEqual(greeting((OUTSIDE, 2121)), (421, True))
-        log = gateway.log_text()
-        for why in ("its address isn't in destinations", "its port isn't in destination_ports", "it is the gateway itself"):
-            self.assertIn(why, log)
+        status = json.loads(self.net.run("gateway", lambda: gateway.get("/api/v1/status"))[1])
+        why = [(one["what"], one["why"]) for one in reversed(status["refusals"])]
+        self.assertEqual(why, [(f"destination {UNLISTED}:{other.port}", "its address isn't in destinations"),
+                               (f"destination {SERVER}:{third.port}", "its port isn't in destination_ports"),
+                               (f"destination {INSIDE}:2121", "it is the gateway itself"),
+                               (f"destination {OUTSIDE}:2121", "it is the gateway itself")])
         self.assertEqual(self.net.run("gateway", lambda: gateway.metric("limits_hit_total", limit="destination")), 4)
         self.assertEqual(other.sessions + third.sessions, [])
+        log = gateway.log_text()
+        self.assertIn(log.count("destination refused"), (1, 2))  # a minute and worker
         self.assertIn(f'"client":"{CLIENT}:', log)
 
         def served():
