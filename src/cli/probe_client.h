@@ -22,7 +22,7 @@ struct ProbeRequest {
   std::string tls_ca;            ///< File; empty: the system's.
   bool any_certificate = false;  ///< The password goes also to a server whose certificate is wrong.
   bool active = false;
-  std::chrono::milliseconds timeout{5000};               ///< Of each step; all of them take twelve times that at most.
+  std::chrono::milliseconds timeout{5000};             ///< Of each step; all of them take twelve times that at most.
   std::function<void(std::string_view step)> on_step;  ///< Is told what is tried next.
 };
 
