@@ -214,8 +214,9 @@ class Gone(unittest.TestCase):
 
     def test_backend_vanishes_during_a_transfer(self):
         stub, _, client, data = self.endless()
-        stub.sessions[0].sock.shutdown(socket.SHUT_RDWR)
+        # In this order, or the stub may have closed its data connection by itself.
         reset(stub.sessions[0].data)
+        stub.sessions[0].sock.shutdown(socket.SHUT_RDWR)
         codes = [client.reply().code]
         if codes == [426]:
             codes.append(client.reply().code)
