@@ -7,17 +7,18 @@ namespace pasvgate::net {
 
 Connector::Connector(Loop& loop, const ftp::Endpoint& to, std::chrono::milliseconds timeout, OnDone on_done,
                      const std::optional<ftp::Endpoint>& from)
-    : to_(to),
-      timer_(loop, [this] { finish(early_error_ != 0 ? early_error_ : ETIMEDOUT); }),
-      on_done_(std::move(on_done)) {
+    : to_(to), timer_(loop, [this] { finish(early_.value_or(ETIMEDOUT)); }), on_done_(std::move(on_done)) {
   auto socket = connect_tcp(to, from);
   if (!socket) {
-    early_error_ = socket.error().code;
-    timer_.start(std::chrono::milliseconds(0));
+    early_ = socket.error().code;
+    timer_.start(kNextTurn);
     return;
   }
   socket_ = std::move(*socket);
-  timer_.start(timeout);
+  // To this very machine, as in a pod, it stands before it is waited for.
+  early_ = connect_result(socket_, to);
+  timer_.start(early_ ? kNextTurn : timeout);
+  if (early_) return;
   poll_ = Poll(loop, socket_.get(),
                [this](int status) { finish(status < 0 && status != UV_EBADF ? -status : socket_error(socket_)); });
   poll_.want(UV_WRITABLE);

@@ -24,7 +24,7 @@ class Connector {
 
   ftp::Endpoint to_;
   Fd socket_;
-  int early_error_ = 0;
+  std::optional<int> early_;  ///< Known at once: an errno, or 0.
   Poll poll_;
   Timer timer_;
   OnDone on_done_;

@@ -50,7 +50,7 @@ class Relay {
   void set_pace(std::unique_ptr<Pace> pace) { pace_ = std::move(pace); }
   /// The transfer is sure to come, with its bytes in this direction: handshakes that haven't begun are overdue from
   /// now.
-  virtual void expect(ftp::Direction payload) { payload_ = payload; }
+  virtual void expect(ftp::Direction payload);
   /// Says an orderly end to whom none was said yet, as well as it can be said at once.
   void say_ends();
   /// Nothing moves and nothing is told any more; the sockets stay as they are until the end.

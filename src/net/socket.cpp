@@ -159,6 +159,13 @@ Result<Fd> connect_tcp(const ftp::Endpoint& to, const std::optional<ftp::Endpoin
   return socket;
 }
 
+std::optional<int> connect_result(const Fd& socket, const ftp::Endpoint& to) {
+  const SockAddress address = to_sockaddr(to);
+  if (::connect(socket.get(), address.get(), address.length) == 0) return 0;
+  if (errno == EALREADY || errno == EINPROGRESS || errno == EINTR) return std::nullopt;
+  return errno == EISCONN ? 0 : errno;
+}
+
 Result<void> make_transparent(const Fd& listening) {
   const auto at = local_endpoint(listening);
   const bool is_v6 = at && at->address.family() == ftp::Family::V6;

@@ -95,6 +95,8 @@ Result<Accepted> accept_tcp(const Fd& listener);
 /// Begins a non-blocking connect; ready when writable, then `socket_error` tells. With `from` it comes from that
 /// address, and from that port where it can be had.
 Result<Fd> connect_tcp(const ftp::Endpoint& to, const std::optional<ftp::Endpoint>& from = {});
+/// What has come of it: an errno, or 0 for a connection that stands; nothing yet while it is on its way.
+std::optional<int> connect_result(const Fd& socket, const ftp::Endpoint& to);
 /// The listening socket also takes connections to other addresses, which nftables' `tproxy` sends to it. Needs
 /// CAP_NET_ADMIN. (Its `redirect` needs nothing.)
 Result<void> make_transparent(const Fd& listening);
