@@ -125,7 +125,8 @@ void Loop::apply_changes() {
 /// then it rings in vain.
 int Loop::set_clock() {
   auto deadline = timers_.next();
-  if (const int most = uv_backend_timeout(&loop_); most >= 0)
+  // Without an active handle libuv would say 0, and this loop would spin until its own next deadline.
+  if (const int most = uv_loop_alive(&loop_) != 0 ? uv_backend_timeout(&loop_) : -1; most >= 0)
     deadline = std::min(deadline.value_or(UINT64_MAX), now() + static_cast<std::uint64_t>(most));
   if (!deadline) return -1;
   if (*deadline <= now()) return 0;
