@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import select
 import socket
 import subprocess
 import tempfile
@@ -12,10 +13,11 @@ import unittest
 
 import tap
 from harness import BINARY, Gateway
-from raw import Raw, read_all
+from raw import Raw, read_all, reset
 from shim import UNLISTENED, preloading
+from stopped import own_threads, stopped
 from stub import Stub
-from waiting import seconds
+from waiting import seconds, until
 
 
 def is_refused(address, source=None):
@@ -97,9 +99,38 @@ class Limits(unittest.TestCase):
                 Raw(gateway.address) as one, Raw(gateway.address) as two:
             one.login().pasv()
             two.login().send("PASV\r\n")
-            stub.wait_command("PASV", 1)
+            until(lambda: self.answers(gateway, "227") == 2, 5, "the server's answer, for which a port is wanted")
             one.close()
             self.assertEqual(two.reply(5).code, 227)
+
+    @staticmethod
+    def answers(gateway, code):
+        """How often the backend has said so, in the sessions of now."""
+        traces = json.loads(gateway.get("/api/v1/trace?client=127.0.0.1")[1])["sessions"]
+        return sum(line["from"] == "backend" and line["text"].startswith(code) for trace in traces for line in trace["lines"])
+
+    def test_port_of_a_worker_that_is_late(self):
+        """Whoever asked for it has gone before it is open: it is given back."""
+        with Stub() as stub, Gateway(stub.address, ports=1) as gateway:
+            def status():
+                return json.loads(gateway.get("/api/v1/status")[1])
+
+            def greeted():
+                clients.append(Raw(gateway.address, greeting=False))
+                return select.select([clients[-1].sock], [], [], 0.1)[0] and clients[-1]
+
+            for count, thread in enumerate(own_threads(gateway.process.pid), 1):
+                clients = []
+                with stopped([thread]):
+                    client = until(greeted, 10, "a session of another worker")
+                    client.reply()
+                    client.login().send("PASV\r\n")
+                    until(lambda: status()["ports"]["leased"] == 1, 5, "the port is taken")
+                    for one in clients:
+                        reset(one.sock)
+                    until(lambda: status()["sessions"]["active"] == 0, 5, "the session has gone")
+                gateway.wait_metric("port_leases_total", count, result="taken")
+                gateway.wait_metric("ports_leased", 0)
 
     def test_leases_per_client(self):
         with Stub() as stub, Gateway(stub.address, limits={"leases_per_client": 1},

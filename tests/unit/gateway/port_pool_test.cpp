@@ -135,6 +135,18 @@ TEST_CASE("a client's share is bounded, and another's is not touched by it") {
   CHECK(pool.take(client(2), {1}));
 }
 
+TEST_CASE("a lease that isn't given isn't of a client's share") {
+  PortPool pool(ports(1), 2, 1, 1);
+  const auto lease = pool.take(client(1), {1});
+  REQUIRE(lease);
+  for (int count = 0; count < 3; ++count) {
+    CHECK(pool.take(client(1), {2}).error() == LeaseFailure::Exhausted);
+    CHECK(pool.take(client(1), {2}, 49999).error() == LeaseFailure::NotInRange);
+  }
+  CHECK(pool.drop(lease->id));
+  CHECK(pool.take(client(1), {2}));
+}
+
 TEST_CASE("a stranger, and a claimed or dropped lease, claim nothing") {
   PortPool pool(ports(1), 10, 1, 1);
   const auto lease = pool.take(client(1), {1});
