@@ -277,6 +277,15 @@ class Checks(Group):
             stub.greeting = f"220 server {number}"
         until(lambda: [self.up(number) for number in range(3)] == [1, 1, 1], 10, "all up")
 
+    def test_servers_that_reset_at_the_farewell(self):
+        """They were well before it."""
+        for stub in self.stubs:
+            stub.on["QUIT"] = lambda session, _: (reset(session.sock), True)[1]
+        self.start_checked("greeting")
+        self.wait_checks(0, "ok", 3)
+        self.assertEqual(self.gateway.metric("backend_checks_total", result="failed"), 0)
+        self.assertEqual([self.up(number) for number in range(3)], [1, 1, 1])
+
     def test_tcp(self):
         """Silence is good enough, a closed port isn't."""
         self.start_checked("tcp")
