@@ -1,7 +1,9 @@
 """TLS on the client's data connections: whose session they resume, how they end, and what breaks them."""
 
+import json
 import socket
 import ssl
+import threading
 import unittest
 
 import tap
@@ -10,7 +12,7 @@ from harness import Gateway
 from raw import read_all, reset
 from raw_tls import RawTls, VERSIONS, V12, client_context, is_refused, lines_with, underneath, wait_line
 from stub import Stub
-from waiting import until
+from waiting import seconds, until
 
 HELLO = (b"hello\r\n", 226)
 BIG = bytes(range(256)) * (1 << 14)  # 4 MiB
@@ -298,6 +300,38 @@ class Ends(Case):
                 self.assertEqual(read_all(data), BIG)  # an end without close_notify raises
                 data.unwrap().close()
                 self.assertEqual(client.reply().code, 226)
+
+    def test_end_that_is_known_before_the_last_bytes_have_gone(self):
+        """They wait for the reader, and the end is said behind them."""
+        sent = threading.Event()
+
+        def retr(session, _):
+            session.reply("150 here")
+            with session.accept() as data:
+                data.sendall(BIG[:60_000])
+            sent.set()
+            session.reply("226 done")
+
+        self.stub.on["RETR"] = retr
+        gateway = self.gateway("required")
+        client = self.client(gateway).login()
+        with socket.socket() as sock:
+            # Small segments keep the gateway's buffer small too: it takes less than all of it.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(client.pasv())
+            self.assertEqual(client.command("RETR last").code, 150)
+            self.assertTrue(sent.wait(seconds(5)))
+            data = client.wrap(sock)
+
+            def moved():
+                transfer = json.loads(gateway.get("/api/v1/sessions")[1])["sessions"][0]["transfer"]
+                return transfer["bytes"] if transfer else 0
+            until(moved, 5, "the first bytes have gone")
+            self.assertLess(moved(), 60_000)
+            self.assertEqual(read_all(data), BIG[:60_000])
+            data.unwrap().close()
+        self.assertEqual(client.reply().code, 226)
 
     def test_226_only_when_delivered(self):
         """E1, with TLS: the reader is slow and the backend long done."""
