@@ -30,6 +30,20 @@ int epoll_ctl(int epoll, int operation, int descriptor, struct epoll_event* even
 }
 """
 
+# While the file $SHIM_FILE is there, the kernel has no memory for each fourth descriptor that it is to watch. (Its other
+# orders to epoll need none.)
+SELDOM_WATCHED = HEAD + r"""
+int epoll_ctl(int epoll, int operation, int descriptor, struct epoll_event* event) {
+  int (*real)(int, int, int, struct epoll_event*) = dlsym(RTLD_NEXT, "epoll_ctl");
+  static int count;
+  if (operation == EPOLL_CTL_ADD && access(getenv("SHIM_FILE"), F_OK) == 0 && __sync_add_and_fetch(&count, 1) % 4 == 0) {
+    errno = ENOMEM;
+    return -1;
+  }
+  return real(epoll, operation, descriptor, event);
+}
+"""
+
 # While the file $SHIM_FILE is there, nobody can listen on ports whose number is even.
 UNLISTENED = HEAD + r"""
 int listen(int descriptor, int backlog) {

@@ -22,7 +22,8 @@ import unittest.mock
 import servers
 import tap
 from harness import Gateway
-from raw import Raw
+from raw import Raw, however_it_ends
+from shim import SELDOM_WATCHED, preloading
 from stub import Stub
 from waiting import seconds, until
 
@@ -112,9 +113,10 @@ class KernelErrors(unittest.TestCase):
     FAILURES = (("accept4", "ENOBUFS", "1..3"), ("accept4", "ECONNABORTED", "1..3"),
                 ("socket", "ENOBUFS", "1+2"), ("connect", "ENOBUFS", "1+2"), ("bind", "ENOBUFS", "1+2"),
                 ("listen", "ENOBUFS", "1+2"), ("splice", "ENOMEM", "2+3"), ("pipe2", "ENFILE", "1..2"),
-                ("sendto", "ENOBUFS", "7+9"), ("recvfrom", "ENOMEM", "7+9"), ("epoll_ctl", "ENOMEM", "9+11"),
-                ("epoll_ctl", "ENOSPC", "7"), ("setsockopt", "ENOBUFS", "1+2"), ("shutdown", "ENOTCONN", "1+2"),
-                ("fcntl", "EPERM", "1+1"), ("getsockname", "ENOBUFS", "3+4"), ("getpeername", "ENOTCONN", "3+4"))
+                ("sendto", "ENOBUFS", "7+9"), ("recvfrom", "ENOMEM", "7+9"), ("recvfrom", "ENOMEM", "10"), ("setsockopt", "ENOBUFS", "1+2"),
+                ("shutdown", "ENOTCONN", "1+2"), ("fcntl", "EPERM", "1+1"), ("getsockname", "ENOBUFS", "3+4"),
+                ("getpeername", "ENOTCONN", "3+4"))
+    TIMEOUTS = {"transfer_reply": milliseconds(0.4), "data_stall": milliseconds(0.4)}
 
     @contextlib.contextmanager
     def injected(self, gateway, *failures):
@@ -129,6 +131,18 @@ class KernelErrors(unittest.TestCase):
                 yield
             finally:
                 tracer.send_signal(signal.SIGINT)
+
+    def sessions(self, stub, gateway, count, name):
+        """With whatever comes of them; but for a time-out: peers hear of what fails."""
+        for number in range(count):
+            with contextlib.suppress(AssertionError, AttributeError), however_it_ends():
+                self.one_session(stub, gateway, f"{name}{number}")
+
+    def is_well(self, stub, gateway):
+        with Raw(gateway.address) as client:
+            self.assertEqual(client.login().transfer("RETR body"), (BODY, 226))
+            self.assertEqual(client.transfer("STOR last", upload=BODY), (b"", 226))
+            self.assertEqual(stub.files["last"], BODY)
 
     def one_session(self, stub, gateway, name):
         with Raw(gateway.address, greeting=False) as client:
@@ -145,20 +159,25 @@ class KernelErrors(unittest.TestCase):
 
     def test_now_and_then(self):
         self.wrong = []
-        with Stub() as stub, Gateway(stub.address, ports=2, timeouts={"transfer_reply": milliseconds(0.4), "data_stall": milliseconds(0.4)}) as gateway:
+        with Stub() as stub, Gateway(stub.address, ports=2, timeouts=self.TIMEOUTS) as gateway:
             stub.files["body"] = BODY
             for call, error, when in self.FAILURES:
                 with self.subTest(f"{call} {error}"):
                     with self.injected(gateway, (call, error, when)):
-                        for number in range(3):
-                            with contextlib.suppress(OSError, EOFError, AssertionError, AttributeError):
-                                self.one_session(stub, gateway, f"{call}{number}")
-                    with Raw(gateway.address) as client:
-                        self.assertEqual(client.login().transfer("RETR body"), (BODY, 226))
-                        self.assertEqual(client.transfer("STOR last", upload=BODY), (b"", 226))
-                        self.assertEqual(stub.files["last"], BODY)
+                        self.sessions(stub, gateway, 3, call)
+                    self.is_well(stub, gateway)
         self.assertEqual(self.wrong, [])
 
+    def test_no_memory_to_watch(self):
+        self.wrong = []
+        environment, short = preloading(SELDOM_WATCHED, self.enterContext(tempfile.TemporaryDirectory()))
+        with Stub() as stub, Gateway(stub.address, ports=2, timeouts=self.TIMEOUTS, environment=environment) as gateway:
+            stub.files["body"] = BODY
+            short.touch()
+            self.sessions(stub, gateway, 10, "up")
+            short.unlink()
+            self.is_well(stub, gateway)
+        self.assertEqual(self.wrong, [])
 
     def test_accepting_goes_on(self):
         """It pauses, and then epoll has no memory to watch the listeners again: they aren't deaf for that."""
