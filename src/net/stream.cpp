@@ -125,7 +125,8 @@ void Stream::on_ready(int events) {
     if (at_end_ || events != UV_EBADF) return fail();
     // An error of the socket: the next read or write says which, behind what came before. Nothing is watched meanwhile.
     update_interest();
-    events = UV_READABLE;
+    // Nothing is read before a write of TLS that is blocked, so that this one says it.
+    events = wants_write_ ? UV_WRITABLE : UV_READABLE;
   }
   if (secured_ == Secured::Handshake) return continue_handshake();
   if ((events & UV_WRITABLE) != 0) {

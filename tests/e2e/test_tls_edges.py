@@ -378,6 +378,20 @@ class Broken(Case):
         self.plain_gateway.wait_metric("sessions_active", 1)
         self.other_works()
 
+    def test_reset_of_a_client_that_doesn_t_read(self):
+        client = self.client(self.plain_gateway)
+        lines = ["200-" + "x" * 4000] * 100 + ["200 ok"]
+        self.stub.on["NOOP"] = lambda session, _: session.reply(*lines)
+        count = 0
+        while len(self.stub.got("NOOP")) == count:  # until it isn't read from any more
+            count += 1
+            client.send("NOOP\r\n")
+            with contextlib.suppress(AssertionError):
+                until(lambda: len(self.stub.got("NOOP")) == count, 0.5, "the command")
+        reset(underneath(client.sock))
+        self.plain_gateway.wait_metric("sessions_active", 1)
+        self.other_works()
+
 
 class KeyUpdates(Case):
     """RFC 8446 §4.6.3: each costs the receiver new keys, and OpenSSL reads on as long as more come."""
