@@ -1,6 +1,7 @@
 #include "server/service.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <latch>
@@ -16,6 +17,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::array kSignals{SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 constexpr int kControlBacklog = 4096;
 constexpr auto kLastPatience = 2s;
 // Its two legs and those of a transfer; more are for pipes.
@@ -62,7 +64,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
     // Who asks for a drain alone may ask twice, as hooks do, and one that ends us comes behind them.
     if (number != SIGUSR1 && std::exchange(told_to_end_, true)) stop();
   };
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) signals_.emplace_back(loop_.uv(), number, on_signal);
+  for (const int number : kSignals) signals_.emplace_back(loop_.uv(), number, on_signal);
 
   const unsigned workers = config_->workers == 0 ? available_cores() : config_->workers;
   auto opened = open_listeners(config_->listeners, workers);
@@ -204,6 +206,13 @@ void Service::run() {
   loop_.run();
   admin_.reset();
   observe::log(LogLevel::Info, "stopped");
+  // Given back to the kernel, one that still comes would be a death by a signal. Here it waits until all is over.
+  sigset_t ours{};
+  for (const int number : kSignals) sigaddset(&ours, number);
+  pthread_sigmask(SIG_BLOCK, &ours, nullptr);
+  signals_.clear();
+  // The resolver's threads may take it as well.
+  for (const int number : kSignals) std::signal(number, SIG_IGN);
 }
 
 void Service::reload() {

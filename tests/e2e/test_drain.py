@@ -92,6 +92,13 @@ class Command(unittest.TestCase):
             self.assertEqual(gateway.wait_exit(1), 0)
             self.assertEqual(stub.files["slow"], PART * 2)
 
+    def test_asked_until_it_has_ended(self):
+        for number in (signal.SIGUSR1, signal.SIGUSR1, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR1):
+            with Stub() as stub, Gateway(stub.address) as gateway:
+                while gateway.process.poll() is None:
+                    gateway.signal(number)
+                self.assertEqual(gateway.process.returncode, 0)
+
     def test_second_end_ends_at_once(self):
         with Stub() as stub, Gateway(stub.address, drain_timeout="60s") as gateway:
             upload = Upload(gateway)
