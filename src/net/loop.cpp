@@ -43,10 +43,13 @@ Loop::Loop()
     throw std::runtime_error(std::string("event loop: ") + uv_strerror(error));
   }
   epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, uv_backend_fd(&loop_), &event);
   // At its edge, so that nobody has to read it.
-  event = {.events = EPOLLIN | EPOLLET, .data = {.ptr = &clock_}};
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, clock_.get(), &event);
+  epoll_event ring{.events = EPOLLIN | EPOLLET, .data = {.ptr = &clock_}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, uv_backend_fd(&loop_), &event) != 0 ||
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, clock_.get(), &ring) != 0) {
+    uv_loop_close(&loop_);
+    throw std::runtime_error("event loop: the kernel watches no more descriptors (fs.epoll.max_user_watches)");
+  }
 }
 
 Loop::~Loop() {
