@@ -120,7 +120,7 @@ else
       echo $? >"$beside/$name"
     }
     # Without vptr: to see whether memory can be read that check opens a pipe, and some tests leave no descriptor.
-    part asan build build-asan -Db_sanitize=address,undefined -Doptimization=g $lines,-fno-sanitize=vptr
+    part asan build build-asan -Db_sanitize=address,undefined -Doptimization=g -Ddebug=false "-Dcpp_args=-g1 -fno-sanitize=vptr"
     part tsan build_thread
     part fuzz build_fuzz
     part format format
