@@ -50,6 +50,9 @@ void Relay::start() {
 void Relay::expect(ftp::Direction payload) {
   if (std::exchange(payload_, payload) || over_) return;
   pump(payload);
+  if (over_) return;
+  // Or the client had all of it before anybody knew what it was.
+  if (payload == Download && flow(Download).delivered) end_unused(Upload);
   if (!over_) update_interest();
 }
 

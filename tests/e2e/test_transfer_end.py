@@ -78,6 +78,28 @@ class Downloads(Scripted):
         self.assertEqual(self.client.reply().code, 226)
         data.close()
 
+    def test_the_same_with_its_150_behind_the_data(self):
+        """The client has acknowledged everything before it is known for a download."""
+        received = threading.Event()
+
+        def late(session, _):
+            with session.accept() as data:
+                data.sendall(b"all of it")
+                data.shutdown(socket.SHUT_WR)
+                received.wait(seconds(5))
+                time.sleep(0.2)  # the point of the case: a word long after the data
+                session.reply("150 here")
+                data.settimeout(seconds(5))
+                session.reply("226 done" if data.recv(1) == b"" else "451 that was no end")
+
+        self.stub.on["RETR"] = late
+        data = self.client.connect(self.client.pasv())
+        self.client.send("RETR x\r\n")
+        self.assertEqual(read_all(data), b"all of it")
+        received.set()
+        self.assertEqual([self.client.reply().code, self.client.reply().code], [150, 226])
+        data.close()
+
     def test_226_before_the_first_byte(self):
         def early(session, _):
             session.reply("150 here", "226 done")
