@@ -111,6 +111,7 @@ class Session {
 
   // Replies, on their way to the client.
   void take_reply_line(const ftp::ReplyLine& line);
+  void pass_reply_line(const ftp::ReplyLine& line);
   void take_reply(const ftp::ReplyLine& line);
   void take_stray(const ftp::ReplyLine& line);
   void take_transfer_reply(const ftp::ReplyLine& line);

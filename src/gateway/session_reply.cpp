@@ -34,6 +34,7 @@ void Session::on(const BackendLine& line) {
 void Session::take_reply_line(const ftp::ReplyLine& line) {
   using enum ftp::ReplyLine::Place;
   if (line.place == Stray) return take_stray(line);
+  bool is_word = false;
   if (line.place == First || line.place == Only) {
     answering_ = replies_.match(line);
     // Nothing that wasn't asked for may name a port: neither to the client, nor to a firewall on the way.
@@ -51,9 +52,16 @@ void Session::take_reply_line(const ftp::ReplyLine& line) {
       answering_->preliminary = true;
       answering_->transfer = true;
       logged_in_ = true;
-      open_legs();
+      is_word = true;
     }
   }
+  pass_reply_line(line);
+  // The client hears of its transfer before the first byte.
+  if (is_word && !ended_) open_legs();
+}
+
+void Session::pass_reply_line(const ftp::ReplyLine& line) {
+  using enum ftp::ReplyLine::Place;
   if (discarding_) {
     if (line.ends_reply() && !line.is_preliminary() && answering_ != nullptr) {
       if (answering_->transfer) aborting_ = false;

@@ -179,7 +179,10 @@ std::unique_ptr<net::Relay> SessionDriver::make_relay(const gateway::RelayData& 
 }
 
 void SessionDriver::execute(const gateway::ExpectData& action) {
-  if (relay_) relay_->expect(action.payload);
+  if (!relay_) return;
+  // Its bytes go at once, and the 1xx that announces them goes first.
+  client_.stream->flush();
+  relay_->expect(action.payload);
 }
 
 void SessionDriver::execute(const gateway::CloseData&) {

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import select
 import socket
 import threading
 import time
@@ -99,6 +100,25 @@ class Downloads(Scripted):
         received.set()
         self.assertEqual([self.client.reply().code, self.client.reply().code], [150, 226])
         data.close()
+
+    def test_its_150_comes_before_its_bytes(self):
+        """As from the server itself, also where all of a small file is there already."""
+        def near(session, _):
+            with session.accept() as data:
+                session.reply("150 here")
+                data.sendall(b"all of it")
+            session.reply("226 done")
+
+        self.stub.on["RETR"] = near
+        for _ in range(40):
+            data = self.client.connect(self.client.pasv())
+            self.client.send("RETR x\r\n")
+            ready, _, _ = select.select([data, self.client.sock], [], [], seconds(5))
+            self.assertIn(self.client.sock, ready)
+            self.assertEqual(self.client.reply().code, 150)
+            self.assertEqual(read_all(data), b"all of it")
+            data.close()
+            self.assertEqual(self.client.reply().code, 226)
 
     def test_226_before_the_first_byte(self):
         def early(session, _):
