@@ -71,6 +71,20 @@ class Gateway:
         self.log_path = os.path.join(self.folder.name, "log")
         self.ports = ports
         self.config = None
+        start = lambda: self._start(backend, ports, arguments, environment or {}, without, launcher, sections)
+        # A server of another test may have taken one of the ports for its own passive mode meanwhile.
+        ready = start() or start() or start()
+        assert ready, f"each time\n{self.log_text()}"
+        host, port = ready["listen"].rsplit(":", 1)
+        self.port = int(port)
+        self.address = ("::1" if host == "[::1]" else "127.0.0.1", self.port)
+        self.admin = ready.get("admin")
+        if self.admin in ("", "off"):
+            self.admin = None
+        self.start_fds = self.fds_at_rest()  # before the first scrape, whose connection would be counted
+
+    def _start(self, backend, ports, arguments, environment, without, launcher, sections):
+        """The ready line, or nothing where the ports were taken."""
         with free_range(ports) as self.first_port:
             if callable(backend):
                 backend = backend(self.first_port)
@@ -82,22 +96,17 @@ class Gateway:
                 self.write_config(self.config)
                 arguments = [self.config_path]
             filled = [text.replace("{ports}", span) for text in arguments]
-            variables = {k: v.replace("{ports}", span) for k, v in (environment or {}).items()}
+            variables = {k: v.replace("{ports}", span) for k, v in environment.items()}
             with open(self.log_path, "wb") as log:
                 self.process = subprocess.Popen([*launcher, BINARY, "run", *filled], stdin=subprocess.DEVNULL, stdout=log,
                                                 stderr=log, env={**os.environ, **variables})
             try:
-                ready = until(self._ready_line, 20, lambda: f"ready line\n{self.log_text()}")
+                return until(self._ready_line, 20, lambda: f"ready line\n{self.log_text()}")
             except BaseException:
+                if re.search(r"passive_ports/listen: .*Address already in use", self.log_text()):
+                    return None
                 self._kill()
                 raise
-        host, port = ready["listen"].rsplit(":", 1)
-        self.port = int(port)
-        self.address = ("::1" if host == "[::1]" else "127.0.0.1", self.port)
-        self.admin = ready.get("admin")
-        if self.admin in ("", "off"):
-            self.admin = None
-        self.start_fds = self.fds_at_rest()  # before the first scrape, whose connection would be counted
 
     # -- config and log
 
