@@ -192,6 +192,12 @@ class Starts(unittest.TestCase):
             for status in threads(gateway):
                 self.assertEqual(status["CapEff"], f"{1 << 10:016x}")
 
+    def test_room_for_descriptors(self):
+        """The table doesn't grow under the sessions: each time the kernel would hold a worker for it."""
+        with Stub() as stub, Gateway(stub.address, limits={"sessions": 200}) as gateway:
+            for status in threads(gateway):
+                self.assertGreaterEqual(int(status["FDSize"]), 4 * 200)
+
     def test_keys_of_root(self):
         """Read before root is given up; what a reload would say is said at the start."""
         sections = certificates.tls_sections("optional")
