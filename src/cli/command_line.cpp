@@ -25,6 +25,7 @@
 #include "cli/trace_command.h"
 #include "config/read.h"
 #include "config/slice.h"
+#include "net/signals.h"
 #include "observe/log.h"
 #include "server/privileges.h"
 #include "server/service.h"
@@ -84,6 +85,8 @@ void print(const Lines& lines) {
 }
 
 int run(const std::string& path, const config::Flags& flags) {
+  // These two mean no end, and wait until there is something to drain or reload.
+  net::hold_signals(std::array{SIGUSR1, SIGHUP});
   const auto read = [path, flags] { return load(path, flags); };
   auto config = read();
   if (!config) {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "net/handle.h"
+#include "net/async.h"
 #include "net/loop.h"
 
 namespace pasvgate::net {

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "net/handle.h"
 #include "net/loop.h"
 #include "net/pace.h"
 #include "net/pipe_pool.h"

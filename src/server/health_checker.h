@@ -4,7 +4,6 @@
 #include <memory>
 #include <vector>
 
-#include "net/handle.h"
 #include "net/loop.h"
 #include "server/groups.h"
 #include "server/tls_contexts.h"

@@ -1,7 +1,6 @@
 #include "server/last_wait.h"
 
 #include <condition_variable>
-#include <csignal>
 #include <cstdlib>
 #include <mutex>
 #include <stop_token>
@@ -12,10 +11,6 @@ namespace pasvgate::server {
 namespace {
 
 void wait(const std::stop_token& called_off, std::chrono::milliseconds patience) {
-  // Signals are for the service's thread.
-  sigset_t all{};
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
   std::mutex mutex;
   std::condition_variable_any never;
   std::unique_lock lock(mutex);

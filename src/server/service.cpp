@@ -64,7 +64,7 @@ std::expected<void, std::vector<std::string>> Service::start() {
     // Who asks for a drain alone may ask twice, as hooks do, and one that ends us comes behind them.
     if (number != SIGUSR1 && std::exchange(told_to_end_, true)) stop();
   };
-  for (const int number : kSignals) signals_.emplace_back(loop_.uv(), number, on_signal);
+  signals_ = net::Signals(loop_, kSignals, on_signal);
 
   const unsigned workers = config_->workers == 0 ? available_cores() : config_->workers;
   auto opened = open_listeners(config_->listeners, workers);
@@ -206,13 +206,6 @@ void Service::run() {
   loop_.run();
   admin_.reset();
   observe::log(LogLevel::Info, "stopped");
-  // Given back to the kernel, one that still comes would be a death by a signal. Here it waits until all is over.
-  sigset_t ours{};
-  for (const int number : kSignals) sigaddset(&ours, number);
-  pthread_sigmask(SIG_BLOCK, &ours, nullptr);
-  signals_.clear();
-  // The resolver's threads may take it as well.
-  for (const int number : kSignals) std::signal(number, SIG_IGN);
 }
 
 void Service::reload() {
@@ -313,8 +306,7 @@ void Service::stop() {
   last_wait_ = std::make_unique<LastWait>(kLastPatience);
   for (auto& worker : shared_->workers) worker->join();
   mailbox_.close();
-  // The signals stay ours to the end: the loop may have to wait for the resolver, and one more SIGTERM isn't a crash.
-  for (auto& signal : signals_) signal.hold_no_loop();
+  signals_.close();
   drain_timer_.close();
   resolve_timer_.close();
   tls_timer_.close();

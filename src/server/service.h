@@ -10,9 +10,9 @@
 #include "config/config.h"
 #include "config/read.h"
 #include "net/guarded.h"
-#include "net/handle.h"
 #include "net/loop.h"
 #include "net/resolver.h"
+#include "net/signals.h"
 #include "observe/admin.h"
 #include "server/backend_names.h"
 #include "server/control.h"
@@ -72,7 +72,7 @@ class Service {
   std::unique_ptr<LastWait> last_wait_;  // Goes behind the loop, which may wait for a look-up.
   net::Loop loop_;
   net::Mailbox<WorkerEmpty> mailbox_;
-  std::vector<net::Signal> signals_;
+  net::Signals signals_;
   net::Timer drain_timer_;
   net::Timer resolve_timer_;
   net::Timer tls_timer_;

@@ -15,7 +15,6 @@
 
 #include "gateway/action.h"
 #include "net/guarded.h"
-#include "net/handle.h"
 #include "net/loop.h"
 #include "net/pipe_pool.h"
 #include "net/relay.h"

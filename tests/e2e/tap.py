@@ -1,8 +1,18 @@
 """Runs a test file's cases and prints TAP, so that Meson counts each case and not only each file."""
 
+import signal
 import sys
 import time
 import unittest
+
+from waiting import seconds
+
+# What one case may take: one that waits for something that never comes must not keep the others waiting.
+LONGEST = 180
+
+
+def too_long(_number, _frame):
+    raise TimeoutError(f"a case of more than {seconds(LONGEST):g} s")
 
 
 class TapResult(unittest.TestResult):
@@ -20,6 +30,12 @@ class TapResult(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self.started = time.monotonic()
+        # Again and again, as what is put away behind the case may wait for the same thing.
+        signal.setitimer(signal.ITIMER_REAL, seconds(LONGEST), 5)
+
+    def stopTest(self, test):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        super().stopTest(test)
 
     def _failed(self, test, error):
         self.bad = True
@@ -52,6 +68,7 @@ def main():
     module = sys.modules["__main__"]
     suite = loader.loadTestsFromNames(sys.argv[1:], module) if sys.argv[1:] else loader.loadTestsFromModule(module)
     result = TapResult()
+    signal.signal(signal.SIGALRM, too_long)
     print("TAP version 13", flush=True)
     suite.run(result)
     print(f"1..{result.count}", flush=True)

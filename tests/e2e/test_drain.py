@@ -1,20 +1,22 @@
 """`pasvgate drain` and GET /drained: what a pod's hooks are made of."""
 
+import json
 import os
 import pathlib
 import select
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
 
 import tap
-from harness import BINARY, Gateway
+from harness import BINARY, Gateway, make_config
 from raw import Raw
 from stub import Stub
-from waiting import seconds, until
+from waiting import free_range, seconds, until
 
 PART = bytes(range(256)) * 256
 MOST = 4  # waiters
@@ -105,10 +107,29 @@ class Command(unittest.TestCase):
             for number in (signal.SIGUSR1, signal.SIGTERM):
                 gateway.signal(number)
                 until(lambda: draining(gateway), 5, "it drains")
-            gateway.signal(signal.SIGTERM)
-            self.assertEqual(gateway.wait_exit(10), 0)
+            # Two that come before the process looks are one to it, and only the second ends at once.
+            until(lambda: gateway.signal(signal.SIGTERM) or gateway.process.poll() is not None, 10, "its end")
+            self.assertEqual(gateway.process.returncode, 0)
             upload.data.close()
             upload.client.close()
+
+    def test_before_it_has_started(self):
+        """A drain waits for the start, while an end is one at any time."""
+        for number, code in ((signal.SIGUSR1, 0), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, -signal.SIGINT)):
+            with tempfile.TemporaryDirectory(prefix="pasvgate-") as folder, free_range(2) as first, \
+                    open(folder + "/log", "w+", encoding="utf-8") as log:
+                config = folder + "/pasvgate.json"
+                os.mkfifo(config)
+                with subprocess.Popen([BINARY, "run", config], stderr=log) as process:
+                    with open(config, "w", encoding="utf-8") as writer:  # which it reads
+                        process.send_signal(number)
+                        if code == 0:
+                            json.dump(make_config("127.0.0.1:9", first, 2), writer)
+                        else:
+                            process.wait(seconds(10))
+                    self.assertEqual(process.wait(seconds(20)), code)
+                log.seek(0)
+                self.assertEqual('"draining"' in log.read(), code == 0)
 
     def test_after(self):
         """It takes sessions meanwhile; one that ends by itself isn't waited for any longer."""
