@@ -30,7 +30,7 @@ class Relay {
   class Listener {
    public:
     virtual void on_moved(ftp::Direction direction, std::uint64_t bytes) = 0;
-    /// The source's end was read, and the other side has acknowledged every byte and the FIN.
+    /// The source's end was read and told to the other side, which has acknowledged every byte.
     virtual void on_delivered(ftp::Direction direction, std::uint64_t bytes) = 0;
     /// A leg's TLS handshake is done.
     virtual void on_secured(Side side, const Tls& tls) = 0;

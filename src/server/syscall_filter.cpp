@@ -2,6 +2,7 @@
 
 #ifdef PASVGATE_SECCOMP
 #include <linux/sched.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <seccomp.h>
@@ -325,7 +326,7 @@ void add_threads(Filter& filter) {
 }
 
 void add_ioctls(Filter& filter) {
-  for (const int request : {FIONREAD, FIONBIO, FIOCLEX, TCGETS, TIOCGWINSZ, SIOCGIFINDEX, SIOCGIFNAME}) {
+  for (const int request : {FIONREAD, FIONBIO, FIOCLEX, TCGETS, TIOCGWINSZ, SIOCGIFINDEX, SIOCGIFNAME, SIOCOUTQ}) {
     filter.rule(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {equals(1, request)});
   }
 }
