@@ -121,8 +121,9 @@ void make_room_for(std::size_t descriptors) {
   const Fd last(::fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(highest)));
 }
 
-Cork::Cork(const Fd& socket) : socket_(socket) { set(socket_, IPPROTO_TCP, TCP_CORK, 1); }
+Cork::Cork(const Fd& socket) : socket_(socket) { cork_to_end(socket_); }
 Cork::~Cork() { set(socket_, IPPROTO_TCP, TCP_CORK, 0); }
+void cork_to_end(const Fd& socket) { set(socket, IPPROTO_TCP, TCP_CORK, 1); }
 
 void free_port(const Fd& accepted) { set(accepted, SOL_SOCKET, SO_REUSEADDR, 1); }
 

@@ -82,6 +82,9 @@ class Cork {
   const Fd& socket_;
 };
 
+/// The same to the socket's end: the last segment goes with the FIN.
+void cork_to_end(const Fd& socket);
+
 struct Accepted {
   Fd socket;  ///< Non-blocking, close-on-exec.
   ftp::Endpoint peer;

@@ -209,7 +209,11 @@ Relay::Step TlsRelay::drain(ftp::Direction direction) {
   const Side side = sink_side(direction);
   // OpenSSL writes each record by itself; TCP sends them on together.
   std::optional<Cork> cork;
-  if (now.in_flight > kRecord) cork.emplace(leg(side).socket);
+  if (now.in_flight > 0 && now.source_ended) {
+    begin_end(side);
+  } else if (now.in_flight > kRecord) {
+    cork.emplace(leg(side).socket);
+  }
   while (now.in_flight > 0) {
     const auto [step, count] = send(side, {buffer.bytes.get() + buffer.start, now.in_flight});
     if (step == Tls::Step::Done) {
@@ -226,10 +230,19 @@ Relay::Step TlsRelay::drain(ftp::Direction direction) {
   return Step::Progress;
 }
 
+/// Last bytes, close_notify and FIN are one segment. Not where the kernel encrypts: `must_wait_for_room` waits until
+/// what it has is sent.
+void TlsRelay::begin_end(Side side) {
+  SecureLeg& here = secure(side);
+  if (std::exchange(here.is_corked, true) || (here.secured.tls && here.secured.tls->kernel_writes())) return;
+  cork_to_end(leg(side).socket);
+}
+
 Relay::Step TlsRelay::say_end(ftp::Direction direction) {
   const Side side = sink_side(direction);
   if (!secure(side).secured.tls) return Step::Progress;
   if (must_wait_for_room(direction)) return Step::Blocked;
+  begin_end(side);
   const auto step = secure(side).secured.tls->close();
   return step == Tls::Step::Done || step == Tls::Step::Closed ? Step::Progress : waiting(side, step);
 }

@@ -43,6 +43,7 @@ class TlsRelay final : public Relay {
   struct SecureLeg {
     Secured secured;
     Stage stage = Stage::Up;
+    bool is_corked = false;  ///< For the end, which comes next.
   };
 
   Step fill(ftp::Direction direction, std::size_t most) override;
@@ -62,6 +63,7 @@ class TlsRelay final : public Relay {
   Step fill_pipe(ftp::Direction direction, std::size_t most);
   Step read_into_pipe(ftp::Direction direction);
   bool must_wait_for_room(ftp::Direction direction);
+  void begin_end(Side side);
   /// What it means that the source gave nothing, and `step` instead.
   Step source_stopped(ftp::Direction direction, Tls::Step step);
   /// What a step of TLS that moved nothing means for the relay.
