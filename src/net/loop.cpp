@@ -90,6 +90,7 @@ void Loop::dispatch(int count) {
       continue;
     }
     auto& watch = *static_cast<Watch*>(event.data.ptr);
+    if (watch.once) watch.watched = 0;
     // It may have been closed or have changed its mind since, by the event of another.
     if (watch.closed || watch.wanted == 0) continue;
     const std::uint32_t wanted = to_epoll(watch.wanted);
@@ -102,7 +103,12 @@ void Loop::dispatch(int count) {
     }
     // A hang-up alone is news for whatever is waited for.
     if (events == EPOLLHUP) events |= wanted;
-    if (const int ready = from_epoll(events); ready != 0) watch.callback(ready);
+    const int ready = from_epoll(events);
+    if (watch.once) {
+      if (ready != 0) watch.wanted = 0;
+      change(watch);
+    }
+    if (ready != 0) watch.callback(ready);
   }
   fire_alarms();
   if (uv_is_ready || uv_backend_timeout(&loop_) == 0) uv_run(&loop_, UV_RUN_NOWAIT);
@@ -160,6 +166,7 @@ void Loop::apply(Watch& watch) {
   const std::uint32_t wanted = to_epoll(watch.wanted);
   if (wanted == watch.watched) return;
   epoll_event event{.events = wanted, .data = {.ptr = &watch}};
+  if (watch.once) event.events |= EPOLLONESHOT;
   watch.watched = wanted;
   if (wanted == 0) {
     // With nothing wanted epoll would report errors and hang-ups still, again and again.
@@ -198,6 +205,12 @@ void Poll::want(int events) {
   if (!watch_ || events == watch_->wanted) return;
   watch_->wanted = events;
   watch_->loop.change(*watch_);
+}
+
+void Poll::want_once(int events) {
+  if (!watch_) return;
+  watch_->once = true;
+  want(events);
 }
 
 void Poll::GiveToLoop::operator()(Loop::Watch* watch) const noexcept {

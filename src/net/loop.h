@@ -52,6 +52,7 @@ class Loop {
     int wanted = 0;             ///< UV_ bits.
     std::uint32_t watched = 0;  ///< What epoll knows.
     bool registered = false;
+    bool once = false;     ///< EPOLLONESHOT.
     bool changed = false;  ///< Is in `changed_`.
     bool closed = false;
   };
@@ -102,6 +103,9 @@ class Poll {
   void close(Fd& descriptor);
   /// 0: nothing.
   void want(int events);
+  /// What it is told of first is the last that it is told of, until it wants again; the kernel keeps its place
+  /// meanwhile. One Poll wants so or the other way.
+  void want_once(int events);
 
  private:
   struct GiveToLoop {

@@ -191,8 +191,8 @@ void Worker::pause_accepting(std::string_view why) {
     observe::log(config::LogLevel::Error, why, {{"count", std::to_string(count), observe::Field::Kind::Number}});
   }
   for (auto& listener : listeners_) listener->poll.want(0);
-  for (auto& [index, polls] : open_ports_) {
-    for (auto& poll : polls) poll.want(0);
+  for (auto& [index, port] : ports_) {
+    for (auto& poll : port.polls) poll.want(0);
   }
   accept_pause_.start(kAcceptPause);
 }
@@ -200,9 +200,7 @@ void Worker::pause_accepting(std::string_view why) {
 void Worker::resume_accepting() {
   accepting_paused_ = false;
   for (auto& listener : listeners_) listener->poll.want(UV_READABLE);
-  for (auto& [index, polls] : open_ports_) {
-    for (auto& poll : polls) poll.want(UV_READABLE);
-  }
+  for (auto& [index, port] : ports_) await_data(port);
 }
 
 void Worker::retire(std::uint64_t session) {
@@ -259,7 +257,7 @@ void Worker::on(const StopNow& message) {
   for (auto& [id, session] : sessions_) all.push_back(session.get());
   for (auto* session : all) session->kill();
   bury();
-  open_ports_.clear();
+  ports_.clear();
   accept_pause_.close();
   next_turn_.close();
   range_turn_.close();

@@ -101,7 +101,10 @@ class Worker {
     net::Poll poll;
   };
   /// The polls of one of our ports while it is open.
-  using PortPolls = std::vector<net::Poll>;
+  struct Port {
+    std::vector<net::Poll> polls;  ///< By address; made when it is first opened.
+    bool is_open = false;
+  };
   /// An order to look at every port that this worker owns.
   struct RangeSync {
     std::optional<gateway::Lessee> asked;  ///< Who is told of the end.
@@ -142,6 +145,7 @@ class Worker {
   void sync_some_ports();
   [[nodiscard]] std::size_t owned_ports() const;
   void blind_changed(const ftp::Address& client, int change);
+  void await_data(Port& port) const;
   void accept_data(std::size_t index, std::size_t socket);
   bool claim_lease(std::size_t index, net::Accepted client);
   void lease_ended(std::size_t index, const std::vector<gateway::PortPool::Served>& served);
@@ -166,7 +170,7 @@ class Worker {
   std::shared_ptr<const config::Config> config_;
   std::shared_ptr<const TlsContexts> tls_;
   std::vector<std::unique_ptr<OpenListener>> listeners_;
-  std::unordered_map<std::size_t, PortPolls> open_ports_;
+  std::unordered_map<std::size_t, Port> ports_;  ///< Those that were open once.
   ProxyIntake proxied_sessions_;
   ProxyIntake proxied_data_;
   BlindTransfers blind_transfers_;

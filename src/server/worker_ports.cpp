@@ -94,15 +94,16 @@ void Worker::on(const SyncPort& message) { sync_port(message.index); }
 bool Worker::sync_port(std::size_t index) {
   if (stopping_) return false;
   const bool wanted = shared_.pool.with([&](const gateway::PortPool& pool) { return pool.waiting(index) > 0; });
-  const bool is_open = open_ports_.contains(index);
-  if (wanted == is_open) return true;
+  Port& port = ports_[index];
+  if (wanted == port.is_open) return true;
   const auto& sockets = shared_.port_sockets.at(index);
   if (!wanted) {
-    open_ports_.erase(index);
+    port.is_open = false;
+    // One that listens no longer would report its end.
+    for (auto& poll : port.polls) poll.want(0);
     for (const auto& socket : sockets) net::stop_listening(socket);
     return true;
   }
-  PortPolls polls;
   for (std::size_t number = 0; number < sockets.size(); ++number) {
     if (const auto listening = net::start_listening(sockets[number], kPortBacklog); !listening) {
       if (const std::size_t count = shut_ports_.count(); count != 0) {
@@ -114,13 +115,21 @@ bool Worker::sync_port(std::size_t index) {
       for (std::size_t opened = 0; opened < number; ++opened) net::stop_listening(sockets[opened]);
       return false;
     }
-    polls.emplace_back(loop_, sockets[number].get(), [this, index, number](int events) {
+  }
+  for (std::size_t number = port.polls.size(); number < sockets.size(); ++number) {
+    port.polls.emplace_back(loop_, sockets[number].get(), [this, index, number](int events) {
       events < 0 ? pause_accepting(kUnwatched) : accept_data(index, number);
     });
-    if (!accepting_paused_) polls.back().want(UV_READABLE);
   }
-  open_ports_.emplace(index, std::move(polls));
+  port.is_open = true;
+  await_data(port);
   return true;
+}
+
+/// Most ports are closed by the first connection, so that the next isn't waited for unasked.
+void Worker::await_data(Port& port) const {
+  if (!port.is_open || accepting_paused_) return;
+  for (auto& poll : port.polls) poll.want_once(UV_READABLE);
 }
 
 void Worker::accept_data(std::size_t index, std::size_t socket) {
@@ -140,6 +149,7 @@ void Worker::accept_data(std::size_t index, std::size_t socket) {
     proxied_data_.take(std::move(*accepted), config_->timeouts.proxy_header,
                        [this, index](net::Accepted told) { claim_lease(index, std::move(told)); });
   }
+  await_data(ports_[index]);
 }
 
 /// A connection came on a port of ours: whose is it? False when nobody awaits another one there.

@@ -149,3 +149,62 @@ TEST_CASE("loop: libuv's own timers") {
   CHECK_FALSE(bench.is_late);
   CHECK(bench.turns < 10);
 }
+
+TEST_CASE("loop: an event that is wanted once") {
+  Bench bench;
+  const Fd events(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));  // readable until it is read
+  int told = 0;
+  Poll poll(bench.loop, events.get(), [&](int) { ++told; });
+  poll.want_once(UV_READABLE);
+  Timer& again = bench.add([&] {
+    CHECK(told == 1);
+    poll.want_once(UV_READABLE);
+  });
+  // Wanted, and taken back before the loop hears of it.
+  Timer& taken_back = bench.add([&] {
+    CHECK(told == 2);
+    poll.want_once(UV_READABLE);
+    poll.want(0);
+  });
+  Timer& last = bench.add([&] {
+    CHECK(told == 2);
+    bench.end();
+    poll.close();
+  });
+  again.start(20ms);
+  taken_back.start(40ms);
+  last.start(60ms);
+  bench.loop.run();
+  CHECK_FALSE(bench.is_late);
+  CHECK(told == 2);
+  CHECK(bench.turns < 10);
+}
+
+TEST_CASE("loop: an event that is wanted again by who is told of it, and one that nobody wants any more") {
+  Bench bench;
+  const Fd first(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));
+  const Fd second(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));
+  int told = 0;
+  Poll one;
+  Poll other;
+  // Both are in one turn's events, and whichever is told first ends the other's wish. It is wanted again at once, and
+  // the kernel, which has let go of it, must hear of that.
+  const auto take_turns = [&](Poll& mine, Poll& its) {
+    if (++told == 100) {
+      bench.end();
+      one.close();
+      other.close();
+      return;
+    }
+    its.want(0);
+    its.want_once(UV_READABLE);
+    mine.want_once(UV_READABLE);
+  };
+  one = Poll(bench.loop, first.get(), [&](int) { take_turns(one, other); });
+  other = Poll(bench.loop, second.get(), [&](int) { take_turns(other, one); });
+  one.want_once(UV_READABLE);
+  other.want_once(UV_READABLE);
+  bench.loop.run();
+  CHECK_FALSE(bench.is_late);
+  CHECK(told == 100);
+}
