@@ -23,6 +23,9 @@ constexpr auto kFirstDeliveryPoll = 1ms;
 constexpr auto kSlowestDeliveryPoll = 100ms;
 // Without a descriptor for a pipe a transfer waits, as for a peer that doesn't read.
 constexpr auto kPipeRetry = 100ms;
+// A small file is often over when its 150 is heard, and needs no watching before. Of a server that says none, or late,
+// the bytes are looked for this much later.
+constexpr auto kUnwatched = 2ms;
 
 }  // namespace
 
@@ -42,13 +45,20 @@ Relay::Relay(Loop& loop, Fd client, Fd backend, std::chrono::milliseconds stall,
 Relay::~Relay() = default;
 
 void Relay::start() {
+  is_watched_ = !prepared_;
   update_interest();
   start_timer();
+}
+
+void Relay::watch() {
+  is_watched_ = true;
+  update_interest();
 }
 
 /// A small file is there already, often with its end: then the loop has nothing to watch.
 void Relay::expect(ftp::Direction payload) {
   if (std::exchange(payload_, payload) || over_) return;
+  is_watched_ = true;
   pump(payload);
   if (over_) return;
   // Or the client had all of it before anybody knew what it was.
@@ -218,7 +228,7 @@ void Relay::end_unused(ftp::Direction direction) {
 }
 
 void Relay::update_interest() {
-  if (over_) return;
+  if (over_ || !is_watched_) return;
   for (const Side side : {Side::Client, Side::Backend}) {
     Leg& here = leg(side);
     if (!prepared_) {
@@ -249,6 +259,7 @@ void Relay::update_interest() {
 
 void Relay::start_timer(std::chrono::milliseconds quiet) {
   auto delay = std::max(stall() - quiet, 1ms);
+  if (!is_watched_) delay = kUnwatched;
   if (delivery_poll_ > 0ms) delay = std::min(delay, delivery_poll_);
   if (flow(Download).starved || flow(Upload).starved) delay = std::min(delay, kPipeRetry);
   if (flow(Download).held || flow(Upload).held) {
@@ -260,6 +271,7 @@ void Relay::start_timer(std::chrono::milliseconds quiet) {
 
 void Relay::on_timer() {
   if (is_over()) return;
+  is_watched_ = true;
   if (delivery_poll_ > 0ms) {
     bool waits = false;
     for (const ftp::Direction direction : {Download, Upload}) {

@@ -51,6 +51,9 @@ class Relay {
   /// The transfer is sure to come, with its bytes in this direction: handshakes that haven't begun are overdue from
   /// now.
   virtual void expect(ftp::Direction payload);
+  /// Nobody will say what is to come: bytes and ends are looked for from now on, and not only when it is sure or a
+  /// moment has passed.
+  void watch();
   /// Says an orderly end to whom none was said yet, as well as it can be said at once.
   void say_ends();
   /// Nothing moves and nothing is told any more; the sockets stay as they are until the end.
@@ -158,6 +161,7 @@ class Relay {
   std::uint64_t hold_ends_ = 0;
   std::chrono::milliseconds delivery_poll_{0};  ///< 0: nothing to poll for.
   bool prepared_ = true;
+  bool is_watched_ = true;  ///< Otherwise the loop knows nothing of the sockets yet.
   bool over_ = false;
 };
 

@@ -38,6 +38,7 @@ class BlindTransfers::Transfer final : public net::Relay::Listener {
       relay_ = std::make_unique<net::SpliceRelay>(owner_.loop_, owner_.pipes_, std::move(client_), std::move(*backend),
                                                   way_.stall, *this);
       relay_->set_pace(std::move(way_.pace));
+      relay_->watch();
       return;
     }
     observe::log(config::LogLevel::Warn, "data port unreachable",
