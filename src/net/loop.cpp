@@ -148,11 +148,14 @@ int Loop::set_clock() {
   return -1;
 }
 
+/// Twice, as one may begin what is known at once; for a third time the loop looks at the sockets before.
 void Loop::fire_alarms() {
-  due_.clear();
-  timers_.take_due(now(), due_);
-  for (auto* entry : due_) {
-    if (TimerQueue::fire(*entry)) static_cast<Alarm*>(entry)->callback();
+  for (int pass = 0; pass < 2; ++pass) {
+    due_.clear();
+    timers_.take_due(now(), due_);
+    for (auto* entry : due_) {
+      if (TimerQueue::fire(*entry)) static_cast<Alarm*>(entry)->callback();
+    }
   }
 }
 
