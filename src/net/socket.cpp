@@ -251,22 +251,12 @@ void tune_data(const Fd& socket) {
 }
 
 Delivery delivery_of(const Fd& socket) {
-  tcp_info info{};
-  socklen_t length = sizeof info;
-  if (::getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return Delivery::Waits;
-  switch (info.tcpi_state) {
-    case TCP_FIN_WAIT2:
-    case TCP_TIME_WAIT:
-      return Delivery::Done;
-    case TCP_CLOSE:  // behind LAST_ACK, or by a reset
-      return socket_error(socket) == 0 ? Delivery::Done : Delivery::Failed;
-    default:
-      break;
-  }
   // An end is acknowledged late, mostly with the peer's own.
   constexpr int kFin = 1;
-  int left = 0;
-  return ::ioctl(socket.get(), SIOCOUTQ, &left) == 0 && left <= kFin ? Delivery::Done : Delivery::Waits;
+  int left = INT_MAX;
+  ::ioctl(socket.get(), SIOCOUTQ, &left);
+  if (socket_error(socket) != 0) return Delivery::Failed;
+  return left <= kFin ? Delivery::Done : Delivery::Waits;
 }
 
 SendBuffer send_buffer(const Fd& socket) {
