@@ -87,6 +87,8 @@ void print(const Lines& lines) {
 int run(const std::string& path, const config::Flags& flags) {
   // These two mean no end, and wait until there is something to drain or reload.
   net::hold_signals(std::array{SIGUSR1, SIGHUP});
+  // And to process 1 an end is nothing as long as nobody waits for it.
+  if (::getpid() == 1) net::hold_signals(std::array{SIGTERM, SIGINT});
   const auto read = [path, flags] { return load(path, flags); };
   auto config = read();
   if (!config) {

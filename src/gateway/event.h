@@ -85,7 +85,7 @@ struct DataConnected {
 struct DataUnreachable {
   Leg leg;
 };
-/// One direction ended in order: its end was read, and the other side has acknowledged every byte and the FIN.
+/// One direction ended in order: its end was read and told to the other side, which has acknowledged every byte.
 struct DataEnded {
   ftp::Direction direction;
   std::uint64_t bytes;

@@ -20,7 +20,7 @@ namespace pasvgate::net {
 class Poll;
 class Timer;
 
-/// One loop: libuv's, for signals, wake-ups and look-ups, inside an epoll set of our own for sockets, with timers of
+/// One loop: libuv's, for wake-ups and look-ups, inside an epoll set of our own for sockets, with timers of
 /// our own. libuv's polls cost seven calls of epoll_ctl and an ioctl for each socket; these cost two, and a change of
 /// mind within a turn none. A timer of libuv is 150 bytes, is closed in a turn of its own, and goes through a heap of
 /// pointers at each start and stop; see TimerQueue.
@@ -34,6 +34,8 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   [[nodiscard]] uv_loop_t& uv() { return loop_; }
+  /// Tells the kernel now, and not before the next turn, what it is to watch: for who must know that it does.
+  void apply_changes();
   /// Until there is neither an active libuv handle, nor a timer that runs, nor a watched descriptor.
   void run();
   /// Milliseconds since some moment, cached by the loop.
@@ -66,7 +68,6 @@ class Loop {
   [[nodiscard]] int set_clock();
   void change(Watch& watch);
   void close(std::unique_ptr<Watch> watch);
-  void apply_changes();
   void apply(Watch& watch);
   void dispatch(int count);
 

@@ -37,6 +37,7 @@ Signals::Signals(Loop& loop, std::span<const int> numbers, Callback on_signal) {
       told(static_cast<int>(one.ssi_signo));
   });
   waiting_.want(UV_READABLE);
+  loop.apply_changes();
 }
 
 }  // namespace pasvgate::net

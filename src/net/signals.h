@@ -18,7 +18,7 @@ class Signals {
   using Callback = std::move_only_function<void(int)>;
 
   Signals() = default;
-  /// Throws std::runtime_error where the process has no descriptor left.
+  /// Throws std::runtime_error where the process has no descriptor left, or the kernel watches no more of them.
   Signals(Loop& loop, std::span<const int> numbers, Callback on_signal);
   /// At any time, in its own callback too.
   void close() { waiting_.close(); }

@@ -251,12 +251,14 @@ void tune_data(const Fd& socket) {
 }
 
 Delivery delivery_of(const Fd& socket) {
-  // An end is acknowledged late, mostly with the peer's own.
   constexpr int kFin = 1;
   int left = INT_MAX;
   ::ioctl(socket.get(), SIOCOUTQ, &left);
+  // A peer that has no room but for the last byte hasn't been sent the FIN.
+  int unsent = 0;
+  if (left == kFin && ::ioctl(socket.get(), SIOCOUTQNSD, &unsent) != 0) unsent = kFin;
   if (socket_error(socket) != 0) return Delivery::Failed;
-  return left <= kFin ? Delivery::Done : Delivery::Waits;
+  return left <= kFin && unsent == 0 ? Delivery::Done : Delivery::Waits;
 }
 
 SendBuffer send_buffer(const Fd& socket) {

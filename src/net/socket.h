@@ -118,8 +118,9 @@ std::optional<ftp::Endpoint> endpoint_of(const sockaddr* address);
 /// §4.1.3). Of a listening socket: for all that it accepts.
 void tune_control(const Fd& socket);
 void tune_data(const Fd& socket);
-/// Of all bytes that were written before `shutdown(SHUT_WR)`: whether the peer has acknowledged them. Behind them there
-/// is but the FIN, which the kernel sends again until it arrives.
+/// Of all bytes that were written before `shutdown(SHUT_WR)`: whether the peer has acknowledged them, and was sent the
+/// FIN. That one is acknowledged late, mostly with the peer's own; the kernel sends it again when it is lost, as long
+/// as for any socket that was closed.
 enum class Delivery : std::uint8_t { Waits, Done, Failed };
 Delivery delivery_of(const Fd& socket);
 

@@ -326,7 +326,8 @@ void add_threads(Filter& filter) {
 }
 
 void add_ioctls(Filter& filter) {
-  for (const int request : {FIONREAD, FIONBIO, FIOCLEX, TCGETS, TIOCGWINSZ, SIOCGIFINDEX, SIOCGIFNAME, SIOCOUTQ}) {
+  for (const int request :
+       {FIONREAD, FIONBIO, FIOCLEX, TCGETS, TIOCGWINSZ, SIOCGIFINDEX, SIOCGIFNAME, SIOCOUTQ, SIOCOUTQNSD}) {
     filter.rule(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {equals(1, request)});
   }
 }

@@ -100,7 +100,7 @@ class Worker {
     net::Fd socket;
     net::Poll poll;
   };
-  /// The polls of one of our ports while it is open.
+  /// One of our ports.
   struct Port {
     std::vector<net::Poll> polls;  ///< By address; made when it is first opened.
     bool is_open = false;

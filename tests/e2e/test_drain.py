@@ -32,6 +32,11 @@ def drain(*arguments, launcher=()):
     return done.returncode, done.stderr
 
 
+def child_of(pid):
+    (child,) = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return int(child)
+
+
 class Upload:
     """Under way until it is finished."""
 
@@ -114,15 +119,19 @@ class Command(unittest.TestCase):
             upload.client.close()
 
     def test_before_it_has_started(self):
-        """A drain waits for the start, while an end is one at any time."""
-        for number, code in ((signal.SIGUSR1, 0), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, -signal.SIGINT)):
+        """A drain waits for the start, while an end is one at any time; but process 1, to which it would be nothing, drains."""
+        inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+        cases = [([], signal.SIGUSR1, 0), ([], signal.SIGTERM, -signal.SIGTERM), ([], signal.SIGINT, -signal.SIGINT)]
+        if os.geteuid() == 0:
+            cases += [(inside, signal.SIGUSR1, 0), (inside, signal.SIGTERM, 0)]
+        for launcher, number, code in cases:
             with tempfile.TemporaryDirectory(prefix="pasvgate-") as folder, free_range(2) as first, \
                     open(folder + "/log", "w+", encoding="utf-8") as log:
                 config = folder + "/pasvgate.json"
                 os.mkfifo(config)
-                with subprocess.Popen([BINARY, "run", config], stderr=log) as process:
+                with subprocess.Popen([*launcher, BINARY, "run", config], stderr=log) as process:
                     with open(config, "w", encoding="utf-8") as writer:  # which it reads
-                        process.send_signal(number)
+                        os.kill(child_of(process.pid) if launcher else process.pid, number)
                         if code == 0:
                             json.dump(make_config("127.0.0.1:9", first, 2), writer)
                         else:
@@ -152,8 +161,7 @@ class Command(unittest.TestCase):
         with Stub() as stub, Gateway(stub.address,
                                      launcher=["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]) as gateway:
             upload = Upload(gateway)
-            parent = gateway.process.pid
-            (inside,) = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()
+            inside = str(child_of(gateway.process.pid))
             self.assertEqual(drain(launcher=["nsenter", "--target", inside, "--pid", "--mount"]), (0, ""))
             until(lambda: draining(gateway), 5, "it drains")
             self.assertEqual(upload.finish(), (226, 421))

@@ -1,9 +1,12 @@
 """A transfer's end means what it says: FIN stays FIN, reset stays reset, and 226 means delivered."""
 
+import array
+import fcntl
 import os
 import resource
 import select
 import socket
+import termios
 import threading
 import time
 import unittest
@@ -62,6 +65,46 @@ class Downloads(Scripted):
         received += len(read_all(data))
         data.close()
         self.assertEqual((received, self.client.reply().code), (len(BIG), 226))
+
+    def test_226_waits_until_the_end_is_told(self):
+        """Where the last byte fills the client's window, its kernel has all of the file, and the FIN is kept back."""
+        def sends(session, argument):
+            session.reply("150 here")
+            with session.accept() as data:
+                data.sendall(b"x" * int(argument))
+                time.sleep(0.2)  # the point of the case: the end behind the bytes
+            session.reply("226 done")
+
+        def begin(size):
+            data = socket.socket()
+            self.addCleanup(data.close)
+            data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            data.settimeout(seconds(10))
+            data.connect(self.client.pasv())
+            self.assertEqual(self.client.command(f"RETR {size}").code, 150)
+            return data
+
+        def queued(data):
+            count = array.array("i", [0])
+            fcntl.ioctl(data, termios.FIONREAD, count)
+            return count[0]
+
+        self.stub.on["RETR"] = sends
+        data = begin(1 << 20)
+        seen = []
+        until(lambda: seen.append(queued(data)) or len(seen) > 20 and len(set(seen[-20:])) == 1, 10, "a full window")
+        self.assertEqual(len(read_all(data)), 1 << 20)
+        data.close()
+        self.assertEqual(self.client.reply().code, 226)
+        for size in (seen[-1] - 1, seen[-1], seen[-1] + 1):
+            data = begin(size)
+            poll = select.poll()
+            poll.register(data, select.POLLRDHUP)
+            if select.select([self.client.sock], [], [], seconds(1))[0]:
+                self.assertEqual(poll.poll(0), [(data.fileno(), select.POLLRDHUP)], f"226 before the end, {size} bytes")
+            self.assertEqual(len(read_all(data)), size)
+            data.close()
+            self.assertEqual(self.client.reply().code, 226)
 
     def test_a_server_that_waits_for_the_end_of_a_client_that_keeps_it(self):
         """The client has everything; it may close its data connection when it likes."""
