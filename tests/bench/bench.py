@@ -140,7 +140,8 @@ class Direct(Subject):
 class Pasvgate(Subject):
     speaks_tls = True
     admin = None  # its port
-    ports = f"{LOW}-{HIGH}"
+    # Not the others': what they leave in TIME_WAIT would have to be asked about at each listen(2).
+    ports = f"{LOW + 2000}-{HIGH + 2000}"
     workers = 0  # as many as there are cores
 
     def launch(self):
