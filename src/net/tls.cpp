@@ -202,6 +202,9 @@ bool Tls::kernel_reads() const {
 
 void Tls::read_ahead() {
   SSL* ssl = state_->ssl.get();
+  // What was read before the kernel takes the records apart it never sees.
+  const bool may_become_kernels = SSL_is_init_finished(ssl) == 0 && (SSL_get_options(ssl) & SSL_OP_ENABLE_KTLS) != 0;
+  if (may_become_kernels || BIO_get_ktls_recv(SSL_get_rbio(ssl))) return;
   SSL_set_read_ahead(ssl, 1);
   SSL_set_default_read_buffer_len(ssl, kReadAheadBytes);
   SSL_clear_mode(ssl, SSL_MODE_RELEASE_BUFFERS);

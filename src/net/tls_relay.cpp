@@ -80,6 +80,7 @@ Relay::Step TlsRelay::prepare(Side side) {
     return Step::Broken;
   }
   here.stage = Stage::Up;
+  tls.read_ahead();
   progressed();
   start_timer();
   listener_.on_secured(side, tls);
