@@ -111,7 +111,7 @@ class Tls {
   [[nodiscard]] bool kernel_writes() const;
   [[nodiscard]] bool kernel_reads() const;
   /// Payload is to come: takes several records from the socket at once, and keeps its buffers meanwhile. Before the
-  /// handshake; and behind it, for then it is known that the kernel doesn't read them.
+  /// handshake; and once more behind it, as where the kernel may come to read them nothing is read ahead before.
   void read_ahead();
   /// There may be bytes to read that the socket won't report.
   [[nodiscard]] bool has_pending() const;

@@ -130,11 +130,12 @@ class Downloads(Scripted):
             with session.accept() as data:
                 data.sendall(b"all of it")
                 data.shutdown(socket.SHUT_WR)
-                received.wait(seconds(5))
+                was_waited_for = not received.wait(seconds(5))
                 time.sleep(0.2)  # the point of the case: a word long after the data
                 session.reply("150 here")
                 data.settimeout(seconds(5))
-                session.reply("226 done" if data.recv(1) == b"" else "451 that was no end")
+                is_good = data.recv(1) == b"" and not was_waited_for
+                session.reply("226 done" if is_good else "451 that was no end, or the bytes waited for a 150")
 
         self.stub.on["RETR"] = late
         data = self.client.connect(self.client.pasv())
